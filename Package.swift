@@ -1,0 +1,38 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+
+let package = Package(
+  name: "ckprov-log",
+  products: [
+    .library(name: "ProvenanceLog", targets: ["ProvenanceLog"]),
+    .executable(name: "ckprov-log", targets: ["ckprov-log"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+  ],
+  targets: [
+    // Bottom to top: each room knows only those above it in this list.
+    .target(name: "CChecksum"),
+    .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+    .target(name: "CLinux"),
+    .target(name: "ProvenanceModel", swiftSettings: strict),
+    .target(name: "LogFormat", dependencies: ["ProvenanceModel", "CChecksum", "CLZ4"], swiftSettings: strict),
+    .target(name: "LogStorage", dependencies: ["LogFormat", "ProvenanceModel", "CLinux", systemPackage], swiftSettings: strict),
+    .target(name: "ProvenanceLog", dependencies: ["LogStorage", "LogFormat", "ProvenanceModel"], swiftSettings: strict),
+    .executableTarget(name: "ckprov-log", dependencies: ["ProvenanceLog", argumentParser], swiftSettings: strict),
+
+    .target(name: "TestSupport", dependencies: ["ProvenanceLog"], path: "Tests/TestSupport", swiftSettings: strict),
+    .testTarget(name: "ProvenanceModelTests", dependencies: ["ProvenanceModel", "TestSupport"], swiftSettings: strict),
+  ],
+  swiftLanguageModes: [.v6]
+)
