@@ -14,7 +14,6 @@ let package = Package(
   name: "ckprov-log",
   products: [
     .library(name: "ProvenanceLog", targets: ["ProvenanceLog"]),
-    .executable(name: "ckprov-log", targets: ["ckprov-log"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -29,10 +28,7 @@ let package = Package(
     .target(name: "LogFormat", dependencies: ["ProvenanceModel", "CChecksum", "CLZ4"], swiftSettings: strict),
     .target(name: "LogStorage", dependencies: ["LogFormat", "ProvenanceModel", "CLinux", systemPackage], swiftSettings: strict),
     .target(name: "ProvenanceLog", dependencies: ["LogStorage", "LogFormat", "ProvenanceModel"], swiftSettings: strict),
-    .executableTarget(name: "ckprov-log", dependencies: ["ProvenanceLog", argumentParser], swiftSettings: strict),
 
-    .target(name: "TestSupport", dependencies: ["ProvenanceLog"], path: "Tests/TestSupport", swiftSettings: strict),
-    .testTarget(name: "ProvenanceModelTests", dependencies: ["ProvenanceModel", "TestSupport"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,17 @@
+#ifndef CLINUX_H
+#define CLINUX_H
+
+// The few Linux calls and constants that Swift does not see. Each returns what the call returns; errno is set.
+
+#include <stdint.h>
+
+/// F_OFD_SETLK: an exclusive lock of one byte that dies with its open file description. `locked` 0 gives it back.
+int ckprov_ofd_lock(int fd, int64_t byte, int locked);
+
+/// F_OFD_GETLK: 1 if another open file description holds the byte, 0 if none does, -1 on error.
+int ckprov_ofd_is_locked(int fd, int64_t byte);
+
+/// renameat2 with RENAME_NOREPLACE.
+int ckprov_rename_noreplace(const char *from, const char *to);
+
+#endif

@@ -1,0 +1,118 @@
+package import ProvenanceModel
+
+/// Bytes that are being put together: one owner, grows on demand, keeps its memory when emptied.
+///
+/// Writers of bytes ask for room once, write through the pointer, and say how far they came; so the hot loops hold a pointer in a register and
+/// no capacity is looked at per byte.
+package struct ByteBuffer: ~Copyable {
+  private var base: UnsafeMutableRawPointer
+  private var capacity: Int
+  package private(set) var count = 0
+
+  package init(capacity: Int = 4096) {
+    self.capacity = capacity
+    base = .allocate(byteCount: capacity, alignment: 16)
+  }
+
+  deinit {
+    base.deallocate()
+  }
+
+  package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
+
+  /// Room for `size` more bytes; valid until the next call.
+  package mutating func room(for size: Int) -> UnsafeMutablePointer<UInt8> {
+    if capacity - count < size { grow(toHold: count + size) }
+    return (base + count).assumingMemoryBound(to: UInt8.self)
+  }
+
+  /// All room that is there, at least `size`: for reads into the buffer.
+  package mutating func freeRoom(atLeast size: Int) -> UnsafeMutableRawBufferPointer {
+    if capacity - count < size { grow(toHold: count + size) }
+    return UnsafeMutableRawBufferPointer(start: base + count, count: capacity - count)
+  }
+
+  /// What was written since `room` ends before `end`.
+  package mutating func commit(upTo end: UnsafeMutablePointer<UInt8>) {
+    count = UnsafeRawPointer(end) - UnsafeRawPointer(base)
+    precondition(count <= capacity, "more was written than there was room for")
+  }
+
+  package mutating func commit(_ size: Int) {
+    count += size
+    precondition(count <= capacity, "more was written than there was room for")
+  }
+
+  package mutating func append(_ bytes: UnsafeRawBufferPointer) {
+    guard let start = bytes.baseAddress else { return }
+    UnsafeMutableRawPointer(room(for: bytes.count)).copyMemory(from: start, byteCount: bytes.count)
+    count += bytes.count
+  }
+
+  package mutating func append(_ bytes: [UInt8]) {
+    bytes.withUnsafeBytes { append($0) }
+  }
+
+  package mutating func append(_ text: StaticString) {
+    append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+  }
+
+  /// Drops what stands behind the first `size` bytes.
+  package mutating func truncate(to size: Int) {
+    precondition(size <= count)
+    count = size
+  }
+
+  /// Drops the first `size` bytes.
+  package mutating func removeFirst(_ size: Int) {
+    precondition(size <= count)
+    if size < count { base.copyMemory(from: base + size, byteCount: count - size) }
+    count -= size
+  }
+
+  package mutating func removeAll() {
+    count = 0
+  }
+
+  /// Gives memory back beyond `capacity` bytes, if the buffer is empty.
+  package mutating func shrink(to size: Int) {
+    guard count == 0, capacity > size else { return }
+    base.deallocate()
+    capacity = size
+    base = .allocate(byteCount: size, alignment: 16)
+  }
+
+  /// A pointer to written bytes, to patch them.
+  func written(at offset: Int) -> UnsafeMutableRawPointer {
+    precondition(offset <= count)
+    return base + offset
+  }
+
+  private mutating func grow(toHold size: Int) {
+    let larger = max(size, capacity * 2)
+    let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
+    moved.copyMemory(from: base, byteCount: count)
+    base.deallocate()
+    base = moved
+    capacity = larger
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  func u16(at offset: Int) -> UInt16 { UInt16(littleEndian: loadUnaligned(fromByteOffset: offset, as: UInt16.self)) }
+  func u32(at offset: Int) -> UInt32 { UInt32(littleEndian: loadUnaligned(fromByteOffset: offset, as: UInt32.self)) }
+  func u64(at offset: Int) -> UInt64 { UInt64(littleEndian: loadUnaligned(fromByteOffset: offset, as: UInt64.self)) }
+}
+
+extension UnsafeMutableRawPointer {
+  func store(_ value: some FixedWidthInteger, at offset: Int) {
+    storeBytes(of: value.littleEndian, toByteOffset: offset, as: type(of: value))
+  }
+}
+
+extension [UInt8] {
+  /// `withUnsafeBytes` for a body that throws `LogError`.
+  package func withRawBytes<Result>(_ body: (UnsafeRawBufferPointer) throws(LogError) -> Result) throws(LogError) -> Result {
+    try withUnsafeBufferPointer { bytes throws(LogError) in try body(UnsafeRawBufferPointer(bytes)) }
+  }
+}

@@ -1,0 +1,58 @@
+package import ProvenanceModel
+
+/// Recomputes a session's header and summary from its frames, one after the other; what a checkpoint is compared with.
+package struct SummaryBuilder: Sendable {
+  /// `nil` until the session-started frame, or a checkpoint that was taken on trust.
+  package private(set) var header: SessionHeader?
+  package private(set) var summary = SessionSummary(kernelName: "")
+  /// The last action's kernel, escaped and not: most actions are of the one before.
+  private var lastKernel: (escaped: [UInt8], name: JSONString) = ([], "")
+
+  package init() {}
+
+  package var checkpoint: Checkpoint? { header.map { Checkpoint(header: $0, summary: summary) } }
+
+  /// Takes in the next frame of the log, whose checksums are right.
+  /// - Parameter trustingCheckpoint: begin with a checkpoint, where the log is not read from its first frame.
+  /// - Throws: `LogError` `corrupt` for a payload that is not what Format/record.md says, or that does not fit what came before.
+  package mutating func apply(_ kind: FrameKind, payload: UnsafeRawBufferPointer, trustingCheckpoint: Bool = false) throws(LogError) {
+    switch kind {
+    case .checkpoint where trustingCheckpoint && header == nil:
+      let checkpoint = try Checkpoint(payload: payload)
+      header = checkpoint.header
+      summary = checkpoint.summary
+    case .sessionStarted where trustingCheckpoint: break
+    case .sessionStarted:
+      guard header == nil else { throw LogError(.corrupt, "the session started twice") }
+      let header = try SessionHeader(payload: payload)
+      self.header = header
+      summary = SessionSummary(kernelName: URN.kernelName(ofURN: header.wasAssociatedWith))
+    case .action:
+      guard header != nil else { throw LogError(.corrupt, "an action stands before the start of its session") }
+      let action = try ActionOutline(payload: payload)
+      guard action.seq >= summary.nextSeq, action.seq < Int64.max else {
+        throw LogError(.corrupt, "action seq \(action.seq) comes after seq \(summary.nextSeq - 1)")
+      }
+      summary.apply(seq: action.seq, outcome: try unescaped(action.outcome), kernelName: try kernel(action.kernelName))
+    case .sessionClosed:
+      guard header != nil else { throw LogError(.corrupt, "the session is closed before it started") }
+      summary.apply(try SessionEnd(payload: payload))
+    default: break
+    }
+  }
+
+  private mutating func kernel(_ escaped: UnsafeRawBufferPointer) throws(LogError) -> JSONString {
+    if !escaped.elementsEqual(lastKernel.escaped) { lastKernel = (Array(escaped), try unescaped(escaped)) }
+    return lastKernel.name
+  }
+}
+
+/// The string that the inside of a JSON string means.
+private func unescaped(_ escaped: UnsafeRawBufferPointer) throws(LogError) -> JSONString {
+  if !escaped.contains(UInt8(ascii: "\\")) { return JSONString(String(decoding: escaped, as: UTF8.self)) }
+  let quote = [UInt8(ascii: "\"")]
+  let text = quote + escaped + quote
+  let value = try text.withRawBytes { bytes throws(LogError) in try JSONValue(json: bytes) }
+  guard case .string(let string) = value else { throw LogError(.corrupt, "a string is expected") }
+  return string
+}

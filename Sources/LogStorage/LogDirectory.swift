@@ -1,0 +1,186 @@
+package import ProvenanceModel
+
+/// The names of a storage directory (Format/directory.md).
+package struct SessionsDirectory: Sendable {
+  /// `<storage-dir>/storage/sessions`.
+  package let path: String
+  package let fileSystem: any FileSystem
+  private let storageDirectory: String
+
+  package init(storageDirectory: String, fileSystem: any FileSystem) {
+    self.storageDirectory = storageDirectory.isEmpty ? "." : storageDirectory
+    self.fileSystem = fileSystem
+    path = LogStorage.path(LogStorage.path(self.storageDirectory, "storage"), "sessions")
+  }
+
+  package func logPath(_ id: SessionID) -> String { LogStorage.path(path, "\(id).log") }
+
+  package func log(of id: SessionID) -> LogDirectory { LogDirectory(path: logPath(id), fileSystem: fileSystem) }
+
+  package func viewPath(_ id: SessionID) -> String { LogStorage.path(path, "\(id).json") }
+
+  /// Makes the directory and those above it that are missing, as the reference does, each durable in its parent.
+  package func make() throws(LogError) {
+    if try fileSystem.status(of: path) != nil { return }
+    var made: [String] = []
+    var missing: [String] = []
+    var current = path
+    while try fileSystem.status(of: current) == nil {
+      missing.append(current)
+      let parent = parentDirectory(current)
+      if parent == current { break }
+      current = parent
+    }
+    for directory in missing.reversed() where try fileSystem.makeDirectory(directory) { made.append(directory) }
+    for directory in made.reversed() { try fileSystem.syncDirectory(parentDirectory(directory)) }
+  }
+
+  /// What stands in the directory: sessions with a log, and the names, without `.json`, of the JSON files, both sorted. Empty if there is no directory.
+  package func entries() throws(LogError) -> (logs: [SessionID], jsonFiles: [String]) {
+    let names: [String]
+    do throws(LogError) { names = try fileSystem.names(in: path) } catch where error.code == .notFound { return ([], []) }
+    let logs = names.compactMap { $0.hasSuffix(".log") ? try? SessionID(String($0.dropLast(4))) : nil }
+    let jsonFiles = names.filter { $0.hasSuffix(".json") && !$0.hasPrefix(".") }.map { String($0.dropLast(5)) }
+    return (logs.sorted(), jsonFiles.sorted())
+  }
+}
+
+/// `.` for a path without a slash.
+package func parentDirectory(_ path: String) -> String {
+  let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+  guard let slash = trimmed.lastIndex(of: "/") else { return "." }
+  return slash == trimmed.startIndex ? "/" : String(trimmed[..<slash])
+}
+
+/// A file of a log: where its frames begin, and in which form they are.
+package struct SegmentFileName: Sendable, Hashable, Comparable, CustomStringConvertible {
+  package let firstSequence: UInt64
+  package let isSealed: Bool
+
+  package init(firstSequence: UInt64, isSealed: Bool = false) {
+    self.firstSequence = firstSequence
+    self.isSealed = isSealed
+  }
+
+  package init?(_ name: String) {
+    let isSealed = name.hasSuffix(".seg.lz4")
+    guard isSealed || name.hasSuffix(".seg") else { return nil }
+    let digits = name.dropLast(isSealed ? 8 : 4)
+    guard digits.utf8.count == 20, digits.utf8.allSatisfy({ 0x30...0x39 ~= $0 }), let sequence = UInt64(digits) else { return nil }
+    self.init(firstSequence: sequence, isSealed: isSealed)
+  }
+
+  package var description: String {
+    let digits = String(firstSequence)
+    return String(repeating: "0", count: 20 - digits.count) + digits + (isSealed ? ".seg.lz4" : ".seg")
+  }
+
+  package var temporaryName: String { ".\(self).tmp" }
+
+  package static func < (a: SegmentFileName, b: SegmentFileName) -> Bool {
+    (a.firstSequence, a.isSealed ? 1 : 0) < (b.firstSequence, b.isSealed ? 1 : 0)
+  }
+}
+
+/// The directory of one log, and who is at work in it.
+package struct LogDirectory: Sendable {
+  package let path: String
+  package let fileSystem: any FileSystem
+
+  package init(path: String, fileSystem: any FileSystem) {
+    self.path = path
+    self.fileSystem = fileSystem
+  }
+
+  package func path(of name: String) -> String { LogStorage.path(path, name) }
+
+  /// The files of the log by first sequence; empty for a creation that did not finish.
+  ///
+  /// - Throws: `LogError` `notFound` if there is no log, `io` if its name is a symbolic link or no directory.
+  package func segments() throws(LogError) -> [SegmentFileName] {
+    guard let status = try fileSystem.status(of: path) else { throw LogError(.notFound, "no such log", path: path) }
+    guard status.kind == .directory else { throw LogError(.io, "this is no directory; a log must be one, and no symbolic link", path: path) }
+    let files = try fileSystem.names(in: path).compactMap(SegmentFileName.init).sorted()
+    // A raw file beside a sealed one of the same number is left from an interrupted seal.
+    return files.indices.filter { $0 + 1 == files.count || files[$0].firstSequence != files[$0 + 1].firstSequence }.map { files[$0] }
+  }
+
+  /// Whether a writer is at work, in this process or another.
+  package func hasLivingWriter() throws(LogError) -> Bool {
+    do throws(LogError) {
+      return try fileSystem.open(path(of: "lock"), for: .reading).isLockedByAnother(byte: LogLock.Role.writer.rawValue)
+    } catch where error.code == .notFound {
+      return false
+    }
+  }
+
+  /// The newest modification time of the log's files, in nanoseconds since 1970; the directory's own if it has none.
+  package func modified() throws(LogError) -> Int64 {
+    var newest: Int64?
+    for name in try fileSystem.names(in: path) where SegmentFileName(name) != nil {
+      if let status = try fileSystem.status(of: path(of: name)) { newest = max(newest ?? .min, status.modified) }
+    }
+    if let newest { return newest }
+    return try fileSystem.status(of: path)?.modified ?? 0
+  }
+
+  /// Bytes of all segments, unpacked.
+  package func rawSize() throws(LogError) -> UInt64 {
+    var size: UInt64 = 0
+    for name in try segments() { size += try SegmentFile.open(name, in: self).rawSize() }
+    return size
+  }
+
+  /// After a start that failed: takes away what it made. The caller holds the writer's lock; a failure is passed over, for the next start of this id
+  /// takes such a log over.
+  package func removeUnfinished() {
+    guard let files = try? segments(), files.isEmpty, let names = try? fileSystem.names(in: path) else { return }
+    for name in names { try? fileSystem.remove(path(of: name)) }
+    try? fileSystem.removeDirectory(path)
+  }
+
+  /// Bytes of all files.
+  package func size() throws(LogError) -> UInt64 {
+    var size: UInt64 = 0
+    for name in try fileSystem.names(in: path) { size += try fileSystem.status(of: path(of: name))?.size ?? 0 }
+    return size
+  }
+}
+
+/// One role in one log, held until the last reference is gone or the process dies (Format/directory.md).
+package final class LogLock: Sendable {
+  package enum Role: Int64, Sendable {
+    case writer = 0
+    case maintainer = 1
+  }
+
+  private let file: any File
+
+  /// Takes the lock without waiting.
+  /// - Throws: `LogError` `locked` if another holds it, `notFound` if the log was removed meanwhile.
+  package init(_ role: Role, of log: LogDirectory) throws(LogError) {
+    let path = log.path(of: "lock")
+    do throws(LogError) {
+      file = try log.fileSystem.open(path, for: .readingAndWriting)
+    } catch where error.code == .notFound {
+      file = try Self.make(path, in: log)
+    }
+    guard try file.lock(byte: role.rawValue) else {
+      let holder = role == .writer ? "writer" : "maintainer"
+      throw LogError(.locked, "another \(holder) is at work on this session; wait for it, or end it", path: log.path)
+    }
+    // Between opening and locking the log may have been removed, and even made anew.
+    guard try log.fileSystem.status(of: path)?.identity == file.status().identity else {
+      throw LogError(.notFound, "the log was removed meanwhile", path: log.path)
+    }
+  }
+
+  private static func make(_ path: String, in log: LogDirectory) throws(LogError) -> any File {
+    do throws(LogError) {
+      return try log.fileSystem.create(path)
+    } catch where error.errno == 17 {
+      // EEXIST: another one was quicker.
+      return try log.fileSystem.open(path, for: .readingAndWriting)
+    }
+  }
+}

@@ -1,0 +1,278 @@
+package import LogFormat
+package import ProvenanceModel
+
+/// Appends frames to a log: the one way in which a log grows. Holds the writer's lock.
+///
+/// Frames are built in `buffer` between `beginFrame` and `endFrame`, and reach the file, all in one write, with `flush`; they are then in the kernel and
+/// survive the death of the process. On stable storage they are once a `SyncPoint` that was taken afterwards was synced. Not to be shared between
+/// threads; a `SyncPoint` may be synced on another one.
+package struct LogWriter: ~Copyable {
+  private let log: LogDirectory
+  private var lock: LogLock?
+  private let randomSalt: @Sendable () -> UInt32
+
+  /// The session as it stood when the log was opened.
+  package let opened: Checkpoint
+  /// Bytes behind the end of the log for which nothing vouched when it was opened; they stay where they are.
+  package let bytesInDoubt: UInt64
+
+  private var file: any File
+  private var salt: UInt32
+  /// Bytes of the active segment that are in the file.
+  private var size: UInt64
+  private var lastCRC: UInt32
+  /// Sequence of the next frame that is begun.
+  package private(set) var nextSequence: UInt64
+  /// Frames with a lower sequence are on stable storage.
+  private var syncedBelow: UInt64
+  /// Offset in the active segment of its newest checkpoint frame.
+  private var checkpointOffset: UInt64
+  private var endsWithMark = false
+  private var poison: LogError?
+
+  package var buffer = ByteBuffer(capacity: 1 << 16)
+  private var pendingFrames: UInt64 = 0
+
+  /// Gives the lock back; nothing may be appended afterwards.
+  package mutating func release() {
+    precondition(pendingFrames == 0, "frames must be flushed before the log is given back")
+    lock = nil
+  }
+
+  package var isReleased: Bool { lock == nil }
+
+  // MARK: Frames
+
+  /// - Throws: `LogError` `tooLarge`; the frame is then gone from the buffer, those before it stay.
+  package mutating func endFrame(at start: Int, _ kind: FrameKind) throws(LogError) {
+    try buffer.endFrame(at: start, kind: kind, sequence: nextSequence, unsynced: nextSequence - syncedBelow, salt: salt)
+    if kind == .checkpoint { checkpointOffset = size + UInt64(start) }
+    endsWithMark = kind == .mark
+    nextSequence += 1
+    pendingFrames += 1
+  }
+
+  package mutating func append(_ kind: FrameKind, _ payload: [UInt8]) throws(LogError) {
+    let start = buffer.beginFrame()
+    buffer.append(payload)
+    try endFrame(at: start, kind)
+  }
+
+  /// Writes the buffered frames. After a failure whole frames stay, the rest is cut off and forgotten.
+  /// - Returns: how many frames were kept, and the error that kept it from keeping all: `noSpace` or `io` (it may be tried again), or `poisoned`.
+  package mutating func flush() -> (kept: UInt64, error: LogError?) {
+    defer {
+      buffer.removeAll()
+      buffer.shrink(to: 1 << 20)
+      pendingFrames = 0
+    }
+    if let poison {
+      nextSequence -= pendingFrames
+      return (0, poison)
+    }
+    guard pendingFrames > 0 else { return (0, nil) }
+    let result = file.write(buffer.bytes, at: size)
+    let kept = keepWholeFrames(written: result.written)
+    nextSequence -= pendingFrames - kept
+    guard let error = result.error else { return (kept, nil) }
+    do throws(LogError) {
+      try file.truncate(to: size)
+      return (kept, error)
+    } catch {
+      return (kept, poisoned(by: error, "a failed write could not be undone"))
+    }
+  }
+
+  /// Moves the end of the segment behind the frames that were written whole.
+  private mutating func keepWholeFrames(written: Int) -> UInt64 {
+    var (offset, kept) = (0, UInt64(0))
+    while kept < pendingFrames {
+      let header = FrameHeader(unchecked: UnsafeRawBufferPointer(rebasing: buffer.bytes[offset...]))
+      guard offset + header.frameSize <= written else { break }
+      offset += header.frameSize
+      lastCRC = header.headerCRC
+      kept += 1
+    }
+    size += UInt64(offset)
+    return kept
+  }
+
+  /// Bytes of the active segment, buffered ones included.
+  package var segmentSize: UInt64 { size + UInt64(buffer.count) }
+
+  // MARK: Stable storage
+
+  /// All that was flushed so far, to be synced on any thread.
+  package struct SyncPoint: Sendable {
+    private let file: any File
+    fileprivate let below: UInt64
+
+    fileprivate init(_ file: any File, below: UInt64) {
+      self.file = file
+      self.below = below
+    }
+
+    package func sync() throws(LogError) { try file.sync() }
+  }
+
+  /// `nil` if all of it is on stable storage already.
+  package func syncPoint() throws(LogError) -> SyncPoint? {
+    if let poison { throw poison }
+    let flushed = nextSequence - pendingFrames
+    // A mark alone needs no sync: it is only a message about what was synced.
+    return flushed > syncedBelow + (endsWithMark ? 1 : 0) ? SyncPoint(file, below: flushed) : nil
+  }
+
+  package func isSynced(below sequence: UInt64) -> Bool { sequence <= syncedBelow }
+
+  package mutating func didSync(_ point: SyncPoint) {
+    syncedBelow = max(syncedBelow, point.below)
+  }
+
+  /// A failed sync is for ever: the kernel may have dropped what it could not write, and a later sync would not say so.
+  /// - Returns: the error that every later call throws.
+  package mutating func didFailToSync(_ error: LogError) -> LogError {
+    poisoned(by: error, "a sync failed")
+  }
+
+  /// Syncs on this thread.
+  package mutating func sync() throws(LogError) {
+    guard let point = try syncPoint() else { return }
+    do throws(LogError) { try point.sync() } catch { throw didFailToSync(error) }
+    didSync(point)
+  }
+
+  /// A mark says, at no cost of a sync, that all before it is on stable storage. Nothing is lost without it, so a failure is passed over.
+  package mutating func appendMark() {
+    guard poison == nil, !isReleased, pendingFrames == 0, syncedBelow == nextSequence, !endsWithMark else { return }
+    let start = buffer.beginFrame()
+    let distance = checkpointOffset == 0 ? 0 : size - checkpointOffset
+    withUnsafeBytes(of: distance.littleEndian) { buffer.append($0) }
+    guard (try? endFrame(at: start, .mark)) != nil else { return }
+    _ = flush()
+  }
+
+  private mutating func poisoned(by error: LogError, _ what: String) -> LogError {
+    if let poison { return poison }
+    let poison = LogError(
+      .poisoned, "\(what) (\(error.message)), so nothing more is acknowledged; open the session anew", path: error.path, offset: error.offset,
+      errno: error.errno)
+    self.poison = poison
+    return poison
+  }
+
+  // MARK: Segments
+
+  private init(
+    _ log: LogDirectory, _ checkpoint: Checkpoint, _ lock: LogLock, _ randomSalt: @escaping @Sendable () -> UInt32, _ segment: NewSegment,
+    bytesInDoubt: UInt64 = 0
+  ) {
+    self.log = log
+    opened = checkpoint
+    self.bytesInDoubt = bytesInDoubt
+    self.lock = lock
+    self.randomSalt = randomSalt
+    file = segment.file
+    salt = segment.header.salt
+    size = segment.size
+    lastCRC = segment.lastCRC
+    nextSequence = segment.nextSequence
+    syncedBelow = segment.nextSequence
+    checkpointOffset = UInt64(SegmentHeader.size)
+  }
+
+  /// Starts the log of a new session, whose directory exists and is locked.
+  package static func start(
+    _ log: LogDirectory, _ header: SessionHeader, lock: LogLock, randomSalt: @escaping @Sendable () -> UInt32
+  ) throws(LogError) -> LogWriter {
+    let segment = SegmentHeader(sessionID: header.sessionID, salt: randomSalt(), firstSequence: 0, firstSeq: 1, predecessor: nil)
+    let checkpoint = Checkpoint(header: header, summary: SessionSummary(kernelName: URN.kernelName(ofURN: header.wasAssociatedWith)))
+    let new = try NewSegment(segment, [(.checkpoint, try checkpoint.payload()), (.sessionStarted, try header.payload())], in: log)
+    return LogWriter(log, checkpoint, lock, randomSalt, new)
+  }
+
+  /// Goes on behind `predecessor`, which is on stable storage, in a new segment.
+  package static func resume(
+    _ log: LogDirectory, _ checkpoint: Checkpoint, after predecessor: SegmentEnd, bytesInDoubt: UInt64, lock: LogLock,
+    randomSalt: @escaping @Sendable () -> UInt32
+  ) throws(LogError) -> LogWriter {
+    let new = try NewSegment(after: predecessor, checkpoint, salt: randomSalt(), in: log)
+    return LogWriter(log, checkpoint, lock, randomSalt, new, bytesInDoubt: bytesInDoubt)
+  }
+
+  /// Goes on in a new file. Everything before it is synced first: segment n+1 never becomes durable before n.
+  /// - Throws: `poisoned` if the sync fails; `noSpace` or `io` if there is no new file, and then the active one stays.
+  package mutating func roll(_ checkpoint: Checkpoint) throws(LogError) {
+    precondition(pendingFrames == 0, "frames must be flushed before the segment ends")
+    try sync()
+    let end = SegmentEnd(salt: salt, size: size, lastSequence: nextSequence - 1, lastCRC: lastCRC)
+    let new: NewSegment
+    do throws(LogError) {
+      new = try NewSegment(after: end, checkpoint, salt: randomSalt(), in: log)
+    } catch {
+      // Renamed but not known to be durable: whether it is there after a crash is open, so nothing may be appended before or behind it.
+      throw error.code == .poisoned ? poisoned(by: error, "a new segment could not be synced") : error
+    }
+    file = new.file
+    salt = new.header.salt
+    size = new.size
+    lastCRC = new.lastCRC
+    nextSequence = new.nextSequence
+    syncedBelow = new.nextSequence
+    checkpointOffset = UInt64(SegmentHeader.size)
+    endsWithMark = false
+  }
+}
+
+/// A segment file that was just made: under a temporary name with its first frames inside, synced, renamed, its directory synced.
+private struct NewSegment {
+  let header: SegmentHeader
+  let file: any File
+  let size: UInt64
+  let lastCRC: UInt32
+  let nextSequence: UInt64
+
+  init(after predecessor: SegmentEnd, _ checkpoint: Checkpoint, salt: UInt32, in log: LogDirectory) throws(LogError) {
+    let header = SegmentHeader(
+      sessionID: checkpoint.header.sessionID, salt: salt, firstSequence: predecessor.lastSequence + 1, firstSeq: checkpoint.summary.nextSeq,
+      predecessor: predecessor)
+    try self.init(header, [(.checkpoint, try checkpoint.payload())], in: log)
+  }
+
+  init(_ header: SegmentHeader, _ frames: [(FrameKind, [UInt8])], in log: LogDirectory) throws(LogError) {
+    self.header = header
+    var buffer = ByteBuffer()
+    header.append(to: &buffer)
+    var sequence = header.firstSequence
+    var last = 0
+    for (index, (kind, payload)) in frames.enumerated() {
+      last = buffer.count
+      try buffer.appendFrame(kind, payload, sequence: sequence, unsynced: UInt64(index), salt: header.salt)
+      sequence += 1
+    }
+    lastCRC = buffer.headerCRC(ofFrameAt: last)
+    size = UInt64(buffer.count)
+    nextSequence = sequence
+    let name = SegmentFileName(firstSequence: header.firstSequence)
+    let temporary = log.path(of: name.temporaryName)
+    // Left from a creation that did not finish; nothing acknowledged is in it.
+    if try log.fileSystem.status(of: temporary) != nil { try log.fileSystem.remove(temporary) }
+    let made = try log.fileSystem.create(temporary)
+    file = made
+    do throws(LogError) {
+      try made.writeAll(buffer.bytes, at: 0)
+      try made.sync()
+      guard try log.fileSystem.renameToNew(temporary, to: log.path(of: name.description)) else {
+        throw LogError(.io, "a segment of this name exists already; another program is at work in this log", path: log.path(of: name.description))
+      }
+    } catch {
+      try? log.fileSystem.remove(temporary)
+      throw error
+    }
+    do throws(LogError) {
+      try log.fileSystem.syncDirectory(log.path)
+    } catch {
+      throw LogError(.poisoned, error.message, path: error.path, errno: error.errno)
+    }
+  }
+}

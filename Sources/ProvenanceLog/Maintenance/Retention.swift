@@ -1,0 +1,43 @@
+internal import LogFormat
+package import LogStorage
+
+extension SessionsDirectory {
+  /// Removes sessions that were last written more than `hours` ago, as the reference does when it opens one: by the newest modification time of their
+  /// files. A session with a living writer or maintainer stays; what cannot be removed is passed over.
+  package func removeExpired(hours: Double, now: Timestamp) {
+    let oldest = Double(now.microseconds) * 1000 - hours * 3600 * 1e9
+    guard let (logs, jsonFiles) = try? entries() else { return }
+    var logIDs: Set<String> = []
+    for id in logs {
+      logIDs.insert(id.description)
+      guard let modified = try? log(of: id).modified(), Double(modified) < oldest else { continue }
+      try? remove(id)
+    }
+    for name in jsonFiles where !logIDs.contains(name) {
+      let path = LogStorage.path(self.path, "\(name).json")
+      guard let status = try? fileSystem.status(of: path), status.kind == .file, Double(status.modified) < oldest else { continue }
+      try? fileSystem.remove(path)
+    }
+  }
+
+  /// Removes a session: for a reader of its log it is there whole, or gone.
+  ///
+  /// - Throws: `LogError` `locked` if someone is at work on it.
+  package func remove(_ id: SessionID) throws(LogError) {
+    let log = log(of: id)
+    let writer = try LogLock(.writer, of: log)
+    let maintainer = try LogLock(.maintainer, of: log)
+    defer { withExtendedLifetime((writer, maintainer)) {} }
+    if try !log.segments().isEmpty {
+      // A view that outlived its log would look like a session; one of a damaged log is not known to be a view, and stays.
+      if let header = try? log.state(of: id).checkpoint.header { try removeView(of: header) }
+    }
+    let aside = path(".\(id).log.\(String(UInt32.random(in: .min ... .max), radix: 16)).removed")
+    try fileSystem.rename(log.path, to: aside)
+    try fileSystem.syncDirectory(path)
+    for name in try fileSystem.names(in: aside) { try fileSystem.remove(LogStorage.path(aside, name)) }
+    try fileSystem.removeDirectory(aside)
+  }
+
+  private func path(_ name: String) -> String { LogStorage.path(path, name) }
+}

@@ -1,0 +1,212 @@
+internal import Dispatch
+internal import LogFormat
+internal import LogStorage
+internal import Synchronization
+
+/// Records one provenance session into its log.
+///
+///     let prov = try ProvChain(
+///       storageDirectory: "concepts/MyKernel", label: "deploy-widgets", kernelURN: "ckp://Kernel#MyKernel:v1.0")
+///     try prov.recordAction(actionType: "widget.deploy", outcome: "verified", intent: ["target": "prod"], evidence: ["deployed": true])
+///     try prov.close()
+///
+/// Holds the session's writer lock from its start to `close`, or to its own end. All methods may be called from any thread; actions get their seq in the order
+/// in which they reach the log. Memory does not grow with the session, except for the names of the kernels involved.
+///
+/// Errors: every call throws `LogError`. After `noSpace` whole actions before the failure are kept, the failed one consumed no seq, and recording goes on once
+/// there is room. After `poisoned` every further call throws: what was acknowledged with `power` is kept, the rest is open.
+public final class ProvChain: Sendable {
+  public let sessionID: SessionID
+  public let options: Options
+  /// Where the Session JSON is, once it has been written.
+  public let filePath: String
+  /// The directory of the log.
+  public let logPath: String
+
+  private let state: Mutex<Recorder>
+  /// Held while a sync is under way: who waits here finds, as a rule, that the sync before covered it.
+  private let syncing = Mutex<Void>(())
+  private let syncIsScheduled = Atomic<Bool>(false)
+
+  /// Starts a session, as the reference's `ProvChain(...)` does.
+  ///
+  /// - Parameters:
+  ///   - storageDirectory: the Concept Kernel's root; sessions are kept in its `storage/sessions`, which is made if it is missing.
+  ///   - kernelAction: which action initiated the session.
+  ///   - retentionHours: sessions last written longer ago are removed now; `nil` removes none.
+  ///   - sessionID: an id that must be free; `nil` draws one.
+  ///   - startedAt: `nil` for the clock's reading.
+  /// - Throws: `LogError` `alreadyExists` for a given id that is taken; `io`, `noSpace`, `noPermission`.
+  public convenience init(
+    storageDirectory: String, label: String, kernelURN: String, kernelAction: String = "", retentionHours: Double? = 48,
+    sessionID: SessionID? = nil, startedAt: Timestamp? = nil, options: Options = Options()
+  ) throws(LogError) {
+    try self.init(
+      storageDirectory: storageDirectory, label: JSONString(label), kernelURN: JSONString(kernelURN), kernelAction: JSONString(kernelAction),
+      retentionHours: retentionHours, sessionID: sessionID, startedAt: startedAt, options: options)
+  }
+
+  /// The same for strings that Swift's `String` cannot hold.
+  public init(
+    storageDirectory: String, label: JSONString, kernelURN: JSONString, kernelAction: JSONString = "", retentionHours: Double? = 48,
+    sessionID: SessionID? = nil, startedAt: Timestamp? = nil, options: Options = Options()
+  ) throws(LogError) {
+    let directory = SessionsDirectory(storageDirectory: storageDirectory, fileSystem: options.fileSystem)
+    try directory.make()
+    if let retentionHours { directory.removeExpired(hours: retentionHours, now: options.clock()) }
+    let startedAt = startedAt ?? options.clock()
+    let recorder = try Recorder.start(directory, sessionID, options) { id in
+      SessionHeader(
+        sessionID: id,
+        urn: URN.buildAction(kernel: URN.kernelName(ofURN: kernelURN), actionName: "session", timestampMS: startedAt.milliseconds),
+        label: label, kernelAction: kernelAction, startedAt: startedAt, wasAssociatedWith: kernelURN)
+    }
+    self.sessionID = recorder.header.sessionID
+    self.options = options
+    filePath = directory.viewPath(self.sessionID)
+    logPath = directory.logPath(self.sessionID)
+    state = Mutex(recorder)
+  }
+
+  /// Goes on with a session after a crash, or reopens a closed one: the next action gets the next seq. Its view is removed until it is closed again.
+  ///
+  /// - Throws: `LogError` `notFound`, `locked` if it has a living writer, `corrupt` if what is known to have been on stable storage is damaged.
+  public init(
+    resuming sessionID: SessionID, storageDirectory: String, retentionHours: Double? = 48, options: Options = Options()
+  ) throws(LogError) {
+    let directory = SessionsDirectory(storageDirectory: storageDirectory, fileSystem: options.fileSystem)
+    let recorder = try Recorder.resume(directory, sessionID, options)
+    if let retentionHours { directory.removeExpired(hours: retentionHours, now: options.clock()) }
+    self.sessionID = sessionID
+    self.options = options
+    filePath = directory.viewPath(sessionID)
+    logPath = directory.logPath(sessionID)
+    state = Mutex(recorder)
+  }
+
+  deinit {
+    // Not closed: what was recorded stays for a resume, and is on stable storage like after a background sync.
+    try? sync()
+  }
+
+  // MARK: Recording
+
+  /// Records an action.
+  ///
+  /// - Parameters:
+  ///   - actionType: dotted name, such as `task.create`.
+  ///   - outcome: `verified`, `failed`, `retry`, `skipped`, or any other text.
+  ///   - kernel: short name or `ckp://` URN; empty for the session's own.
+  ///   - viaEdge: edge predicate, if the action crosses a kernel boundary.
+  ///   - intent: what the action wanted.
+  ///   - evidence: what happened.
+  ///   - attempt: 1-based, for retries.
+  /// - Returns: what was recorded, its promise kept (`Options.durability`).
+  @discardableResult
+  public func recordAction(
+    actionType: String, outcome: String, kernel: String = "", viaEdge: String? = nil, intent: Payload? = nil, evidence: Payload? = nil,
+    beforeState: Payload? = nil, afterState: Payload? = nil, attempt: Int64 = 1, generatedAt: Timestamp? = nil, note: String = ""
+  ) throws(LogError) -> ActionRecord {
+    try recordAction(
+      Action(
+        actionType: JSONString(actionType), outcome: JSONString(outcome), kernel: JSONString(kernel), viaEdge: viaEdge.map { JSONString($0) },
+        intent: intent, evidence: evidence, beforeState: beforeState, afterState: afterState, attempt: attempt, generatedAt: generatedAt,
+        note: JSONString(note)))
+  }
+
+  /// Records an action.
+  /// - Returns: what was recorded, its promise kept (`Options.durability`).
+  @discardableResult
+  public func recordAction(_ action: Action) throws(LogError) -> ActionRecord {
+    let (record, sequence) = try state.withLock { state throws(LogError) in
+      let record = try state.record(action, options)
+      return (record, state.nextSequence - 1)
+    }
+    try keepPromise(through: sequence)
+    options.liveLine?(escapedForTerminal(record.liveLine.description))
+    return record
+  }
+
+  /// Records actions one after the other, with one write and, with `power`, one sync. Not atomic: see the error.
+  /// - Returns: the seqs that they got.
+  @discardableResult
+  public func recordActions(_ actions: [Action]) throws(BatchError) -> Range<Int64> {
+    let outcome = state.withLock { state in
+      let (records, error) = state.record(contentsOf: actions, options)
+      return (records: records, error: error, sequence: state.nextSequence)
+    }
+    if let last = outcome.records.last {
+      do throws(LogError) { try keepPromise(through: outcome.sequence - 1) } catch { throw BatchError(kept: 0, error: error) }
+      if let liveLine = options.liveLine { for record in outcome.records { liveLine(escapedForTerminal(record.liveLine.description)) } }
+      if outcome.error == nil { return outcome.records[0].seq..<last.seq + 1 }
+    }
+    if let error = outcome.error { throw BatchError(kept: outcome.records.count, error: error) }
+    return 0..<0
+  }
+
+  /// Closes the session: its end is recorded, all of it is put on stable storage, the view is written, the lock is given back.
+  ///
+  /// An action recorded afterwards opens it again; closing again is allowed, and the last one counts.
+  /// - Parameter outcome: empty for the derived one: `failed` if there are failures and nothing verified, `partial` if both, else `complete`.
+  /// - Parameter endedAt: `nil` for the clock's reading.
+  /// - Returns: the session. A view that cannot be written costs a notice, never the log.
+  @discardableResult
+  public func close(outcome: JSONString = "", endedAt: Timestamp? = nil) throws(LogError) -> Session {
+    try syncing.withLock { _ throws(LogError) in
+      try state.withLock { state throws(LogError) in try state.close(outcome: outcome, endedAt: endedAt, options) }
+    }
+  }
+
+  /// Puts everything that was recorded on stable storage.
+  public func sync() throws(LogError) {
+    try syncThrough(.max)
+  }
+
+  /// Actions in the session, those from before a resume included.
+  public var actionCount: UInt64 { state.withLock { $0.summary.actionCount } }
+
+  /// Header and summary as they are now.
+  public var session: Session { state.withLock { $0.session } }
+
+  // MARK: Durability
+
+  private func keepPromise(through sequence: UInt64) throws(LogError) {
+    if options.durability == .power { try syncThrough(sequence) }
+    scheduleSync()
+  }
+
+  /// One at a time syncs for all whose frames were written when it began; the others find theirs covered (group commit).
+  private func syncThrough(_ sequence: UInt64) throws(LogError) {
+    try syncing.withLock { _ throws(LogError) in
+      let point = try state.withLock { state throws(LogError) in try state.syncPoint(through: sequence) }
+      guard let point else { return }
+      do throws(LogError) {
+        try point.sync()
+      } catch {
+        throw state.withLock { $0.didFailToSync(error) }
+      }
+      state.withLock { $0.didSync(point) }
+    }
+  }
+
+  /// Once `syncInterval` after a record: with `process` this is what puts it on stable storage; then, if no other came, a mark says so.
+  private func scheduleSync() {
+    guard !syncIsScheduled.exchange(true, ordering: .relaxed) else { return }
+    let (seconds, attoseconds) = options.syncInterval.components
+    let delay = DispatchTimeInterval.microseconds(Int(clamping: seconds) &* 1_000_000 + Int(attoseconds / 1_000_000_000_000))
+    DispatchQueue.global().asyncAfter(deadline: .now() + delay) { [weak self] in
+      guard let self else { return }
+      self.syncIsScheduled.store(false, ordering: .relaxed)
+      // A failure poisons the writer; the next call reports it.
+      guard (try? self.sync()) != nil else { return }
+      self.state.withLock { $0.appendMark() }
+    }
+  }
+}
+
+/// Why a batch was not recorded whole.
+public struct BatchError: Error, Sendable {
+  /// How many actions, from the first on, were recorded and keep their promise.
+  public let kept: Int
+  public let error: LogError
+}

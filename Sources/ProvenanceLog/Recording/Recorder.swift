@@ -1,0 +1,218 @@
+internal import LogFormat
+internal import LogStorage
+
+/// What a `ProvChain` guards with its lock: the writer, and what the session adds up to.
+struct Recorder: ~Copyable {
+  let header: SessionHeader
+  private(set) var summary: SessionSummary
+  private let kernelName: JSONString
+  private let directory: SessionsDirectory
+  /// Has given its lock back from a close to the next action.
+  private var writer: LogWriter
+
+  private init(_ directory: SessionsDirectory, _ writer: consuming LogWriter) {
+    self.directory = directory
+    header = writer.opened.header
+    summary = writer.opened.summary
+    kernelName = URN.kernelName(ofURN: header.wasAssociatedWith)
+    self.writer = writer
+  }
+
+  // MARK: Opening
+
+  static func start(
+    _ directory: SessionsDirectory, _ given: SessionID?, _ options: ProvChain.Options, header: (SessionID) -> SessionHeader
+  ) throws(LogError) -> Recorder {
+    while true {
+      let id = given ?? SessionID(bits: options.idSource())
+      guard let log = try claim(id, in: directory) else {
+        if given == nil { continue }
+        throw LogError(.alreadyExists, "session '\(id)' exists already; choose another id, or resume it", path: directory.logPath(id))
+      }
+      guard let lock = try lockUnstarted(log, isGiven: given != nil) else { continue }
+      do throws(LogError) {
+        let writer = try LogWriter.start(log, header(id), lock: lock, randomSalt: options.saltSource)
+        try directory.fileSystem.syncDirectory(directory.path)
+        return Recorder(directory, writer)
+      } catch {
+        log.removeUnfinished()
+        throw error
+      }
+    }
+  }
+
+  /// Makes the log's directory; `nil` if the id is taken. A creation that did not finish is taken over: nothing was acknowledged in it.
+  private static func claim(_ id: SessionID, in directory: SessionsDirectory) throws(LogError) -> LogDirectory? {
+    guard try directory.fileSystem.status(of: directory.viewPath(id)) == nil else { return nil }
+    let log = directory.log(of: id)
+    if try directory.fileSystem.makeDirectory(log.path) { return log }
+    guard try directory.fileSystem.status(of: log.path)?.kind == .directory else { return nil }
+    return try log.segments().isEmpty ? log : nil
+  }
+
+  /// The writer's lock of a log that nobody has started; `nil` if somebody did meanwhile, so that another id must be drawn.
+  private static func lockUnstarted(_ log: LogDirectory, isGiven: Bool) throws(LogError) -> LogLock? {
+    do throws(LogError) {
+      let lock = try LogLock(.writer, of: log)
+      if try log.segments().isEmpty { return lock }
+    } catch {
+      if isGiven || (error.code != .locked && error.code != .notFound) { throw error }
+      return nil
+    }
+    if isGiven { throw LogError(.alreadyExists, "another process has just started a session of this id; choose another", path: log.path) }
+    return nil
+  }
+
+  static func resume(_ directory: SessionsDirectory, _ id: SessionID, _ options: ProvChain.Options) throws(LogError) -> Recorder {
+    Recorder(directory, try resumedLog(directory, id, options))
+  }
+
+  private static func resumedLog(
+    _ directory: SessionsDirectory, _ id: SessionID, _ options: ProvChain.Options
+  ) throws(LogError) -> LogWriter {
+    let log = directory.log(of: id)
+    guard try !log.segments().isEmpty else { throw LogError(.notFound, "the session was never started: its log has no file", path: log.path) }
+    let writer = try log.resume(id, lock: try LogLock(.writer, of: log), randomSalt: options.saltSource)
+    if writer.bytesInDoubt > 0 {
+      options.notice("session \(id): \(writer.bytesInDoubt) bytes behind the last whole record are in doubt and were left out")
+    }
+    try directory.removeView(of: writer.opened.header)
+    return writer
+  }
+
+  /// After a close: opens the log again, as whoever wrote to it since has left it.
+  private mutating func open(_ options: ProvChain.Options) throws(LogError) {
+    guard writer.isReleased else { return }
+    let resumed = try Self.resumedLog(directory, header.sessionID, options)
+    summary = resumed.opened.summary
+    writer = resumed
+  }
+
+  // MARK: Recording
+
+  var nextSequence: UInt64 { writer.nextSequence }
+
+  mutating func record(_ action: Action, _ options: ProvChain.Options) throws(LogError) -> ActionRecord {
+    let (records, error) = record(contentsOf: [action], options)
+    if let error { throw error }
+    return records[0]
+  }
+
+  /// - Returns: the actions that were kept, and the error that kept it from keeping all.
+  mutating func record(
+    contentsOf actions: [Action], _ options: ProvChain.Options
+  ) -> (records: [ActionRecord], error: LogError?) {
+    var kept: [ActionRecord] = []
+    var pending: [(record: ActionRecord, kernel: JSONString)] = []
+    do throws(LogError) {
+      for action in actions {
+        try makeRoom(options, hasPending: !pending.isEmpty)
+        pending.append(try encode(action, seq: summary.nextSeq + Int64(pending.count), options))
+        if writer.buffer.count > 1 << 20 { try flush(&pending, to: &kept) }
+      }
+      try flush(&pending, to: &kept)
+      return (kept, nil)
+    } catch {
+      // The action that failed left nothing in the buffer; those before it are kept.
+      do throws(LogError) { try flush(&pending, to: &kept) } catch let second { return (kept, second) }
+      return (kept, error)
+    }
+  }
+
+  private mutating func makeRoom(_ options: ProvChain.Options, hasPending: Bool) throws(LogError) {
+    try open(options)
+    if !hasPending, writer.segmentSize >= options.segmentSizeMax { try writer.roll(Checkpoint(header: header, summary: summary)) }
+  }
+
+  private mutating func encode(
+    _ action: Action, seq: Int64, _ options: ProvChain.Options
+  ) throws(LogError) -> (record: ActionRecord, kernel: JSONString) {
+    let kernel = action.kernel.isEmpty ? kernelName : action.kernel
+    let diffSummary = try action.diffSummary()
+    let generatedAt = action.generatedAt ?? options.clock()
+    let start = writer.buffer.beginFrame()
+    do throws(LogError) {
+      try writer.buffer.appendAction(action, seq: seq, kernel: kernel, generatedAt: generatedAt, diffSummary: diffSummary)
+    } catch {
+      writer.buffer.truncate(to: start)
+      throw error
+    }
+    try writer.endFrame(at: start, .action)
+    let record = ActionRecord(
+      seq: seq, actionType: action.actionType, outcome: action.outcome,
+      urn: URN.buildAction(kernel: kernel, actionName: action.actionType, timestampMS: generatedAt.milliseconds),
+      kernel: URN.kernelURN(for: kernel), viaEdge: action.viaEdge, intent: action.intent, evidence: action.evidence,
+      beforeState: action.beforeState, afterState: action.afterState, diffSummary: diffSummary, attempt: action.attempt,
+      generatedAt: generatedAt, note: action.note)
+    return (record, kernel)
+  }
+
+  private mutating func flush(_ pending: inout [(record: ActionRecord, kernel: JSONString)], to kept: inout [ActionRecord]) throws(LogError) {
+    guard !pending.isEmpty else { return }
+    defer { pending.removeAll() }
+    let (count, error) = writer.flush()
+    for (record, kernel) in pending.prefix(Int(count)) {
+      summary.apply(seq: record.seq, outcome: record.outcome, kernelName: kernel)
+      kept.append(record)
+    }
+    if let error { throw error }
+  }
+
+  // MARK: Closing
+
+  mutating func close(outcome: JSONString, endedAt: Timestamp?, _ options: ProvChain.Options) throws(LogError) -> Session {
+    try open(options)
+    let endedAt = endedAt ?? options.clock()
+    let end = SessionEnd(
+      endedAt: endedAt, durationMS: endedAt.milliseconds(since: header.startedAt), outcome: outcome.isEmpty ? summary.derivedOutcome : outcome)
+    var closed = summary
+    closed.apply(end)
+    try writer.append(.sessionClosed, try end.payload())
+    try writer.append(.checkpoint, try Checkpoint(header: header, summary: closed).payload())
+    let (kept, error) = writer.flush()
+    if kept > 0 { summary = closed }
+    if let error { throw error }
+    try writer.sync()
+    writer.appendMark()
+    writeView(options)
+    writer.release()
+    return session
+  }
+
+  /// The log is the truth: whatever happens here costs the view alone.
+  private func writeView(_ options: ProvChain.Options) {
+    let id = header.sessionID
+    do throws(LogError) {
+      if case .never = options.view { return }
+      if case .upTo(let size) = options.view, try directory.log(of: id).rawSize() > size {
+        options.notice("session \(id) is too long for a view at close; 'ckprov-log project \(id) --write' makes it")
+        return
+      }
+      try directory.writeView(of: id)
+    } catch {
+      options.notice("session \(id) is closed, but its view could not be written: \(error); 'ckprov-log project \(id) --write' makes it")
+    }
+  }
+
+  var session: Session { Session(header: header, summary: summary, path: directory.logPath(header.sessionID), isLegacy: false) }
+
+  // MARK: Stable storage
+
+  /// What has to be synced so that the frame of `sequence` is on stable storage; `nil` if it is.
+  func syncPoint(through sequence: UInt64) throws(LogError) -> LogWriter.SyncPoint? {
+    guard !writer.isReleased, sequence == .max || !writer.isSynced(below: sequence + 1) else { return nil }
+    return try writer.syncPoint()
+  }
+
+  mutating func didSync(_ point: LogWriter.SyncPoint) {
+    writer.didSync(point)
+  }
+
+  mutating func appendMark() {
+    writer.appendMark()
+  }
+
+  mutating func didFailToSync(_ error: LogError) -> LogError {
+    writer.didFailToSync(error)
+  }
+}

@@ -1,0 +1,48 @@
+package import LogStorage
+
+extension ProvChain {
+  /// What an acknowledged action survives (Format/README.md has the table).
+  public enum Durability: String, Sendable, CaseIterable {
+    /// The death of the process: the action is in the kernel when `recordAction` returns. A background sync follows within `syncInterval`.
+    case process
+    /// A power cut: the action is on stable storage when `recordAction` returns. Callers that arrive together share one sync.
+    case power
+  }
+
+  /// When the Session JSON is written beside the log at close.
+  public enum View: Sendable, Equatable {
+    /// Up to so many bytes of raw log; a longer session says in one line how to project it.
+    case upTo(rawBytes: UInt64)
+    case always
+    case never
+
+    /// 64 MiB.
+    public static let automatic = View.upTo(rawBytes: 64 << 20)
+  }
+
+  public struct Options: Sendable {
+    public var durability: Durability = .process
+    /// With `process` durability: how long after a record it is on stable storage, at the latest.
+    public var syncInterval: Duration = .seconds(1)
+    public var view: View = .automatic
+    /// Gets one line for every recorded action, as the reference prints it, control characters escaped; called on the recording thread.
+    public var liveLine: (@Sendable (String) -> Void)?
+    /// Gets lines about what went wrong without costing a record: a view that could not be written, bytes in doubt after a crash.
+    public var notice: @Sendable (String) -> Void = Options.standardError
+    /// Read once for each action, at start and at close.
+    public var clock: @Sendable () -> Timestamp = { currentTime() }
+    /// Draws the 32 bits of a session id; drawn again while the id is taken.
+    public var idSource: @Sendable () -> UInt32 = { UInt32.random(in: .min ... .max) }
+    /// Bytes after which the log goes on in a new file.
+    public var segmentSizeMax: UInt64 = 64 << 20
+
+    package var sleep: @Sendable (Duration) -> Void = { sleepThread($0) }
+    package var fileSystem: any FileSystem = DiskFileSystem()
+    package var saltSource: @Sendable () -> UInt32 = { UInt32.random(in: .min ... .max) }
+
+    public init() {}
+
+    /// Prints a line to standard error; for `liveLine` and `notice`.
+    public static let standardError: @Sendable (String) -> Void = { line in writeStandardError(line) }
+  }
+}

@@ -1,0 +1,116 @@
+/// A JSON object that an action carries: what it wanted, what happened, a state.
+public enum Payload: Sendable, ExpressibleByDictionaryLiteral {
+  case object(JSONObject)
+  case raw(RawJSON)
+
+  public init(dictionaryLiteral elements: (JSONString, JSONValue)...) {
+    self = .object(JSONObject(keys: elements.map(\.0), values: elements.map(\.1)))
+  }
+
+  /// From any value that encodes as an object; the order of its keys is kept.
+  /// - Throws: `LogError` `invalidInput` if it encodes as anything else.
+  public init(encoding value: some Encodable) throws {
+    guard case .object(let object) = try JSONValue(encoding: value) else {
+      throw LogError(.invalidInput, "a payload must encode as a JSON object, \(type(of: value)) does not")
+    }
+    self = .object(object)
+  }
+}
+
+/// A JSON object that was encoded before: compact, in pure ASCII, as Format/record.md says, checked when it was made.
+///
+/// Made with `RawJSON(_ text:)` out of any JSON text; recording it copies bytes.
+public struct RawJSON: Sendable, Equatable {
+  /// The canonical bytes; members that are null are still there.
+  package let bytes: [UInt8]
+  package let hasNullMembers: Bool
+  /// Levels of objects and arrays, this one included.
+  package let depth: Int
+
+  package init(canonical bytes: [UInt8], hasNullMembers: Bool, depth: Int) {
+    self.bytes = bytes
+    self.hasNullMembers = hasNullMembers
+    self.depth = depth
+  }
+}
+
+/// What a caller hands over to be recorded; the fields and defaults of the reference's `record_action`.
+public struct Action: Sendable {
+  /// Dotted name, such as `deploy.apply`.
+  public var actionType: JSONString
+  /// `verified`, `failed`, `retry` or `skipped`; any other text is kept too.
+  public var outcome: JSONString
+  /// Short name or `ckp://` URN of the kernel that acted; empty for the session's own.
+  public var kernel: JSONString
+  /// `COMPOSES`, `EXTENDS`, `REQUIRES`, if the action crosses a kernel boundary.
+  public var viaEdge: JSONString?
+  public var intent: Payload?
+  public var evidence: Payload?
+  public var beforeState: Payload?
+  public var afterState: Payload?
+  public var attempt: Int64
+  /// `nil`: the clock is read when it is recorded.
+  public var generatedAt: Timestamp?
+  public var note: JSONString
+
+  public init(
+    actionType: JSONString, outcome: JSONString, kernel: JSONString = "", viaEdge: JSONString? = nil, intent: Payload? = nil,
+    evidence: Payload? = nil, beforeState: Payload? = nil, afterState: Payload? = nil, attempt: Int64 = 1,
+    generatedAt: Timestamp? = nil, note: JSONString = ""
+  ) {
+    self.actionType = actionType
+    self.outcome = outcome
+    self.kernel = kernel
+    self.viaEdge = viaEdge
+    self.intent = intent
+    self.evidence = evidence
+    self.beforeState = beforeState
+    self.afterState = afterState
+    self.attempt = attempt
+    self.generatedAt = generatedAt
+    self.note = note
+  }
+}
+
+/// One action of a session, as it was recorded. Payloads are without members that are null.
+public struct ActionRecord: Sendable {
+  /// 1 for the first action of a session; grows from action to action.
+  public let seq: Int64
+  public let actionType: JSONString
+  public let outcome: JSONString
+  /// `ckp://Action#KERNEL/TYPE-MILLISECONDS`.
+  public let urn: JSONString
+  /// URN of the kernel that acted.
+  public let kernel: JSONString
+  public let viaEdge: JSONString?
+  public let intent: Payload?
+  public let evidence: Payload?
+  public let beforeState: Payload?
+  public let afterState: Payload?
+  /// What differs between two states that were both given and not empty.
+  public let diffSummary: JSONString?
+  public let attempt: Int64
+  public let generatedAt: Timestamp
+  public let note: JSONString
+
+  package init(
+    seq: Int64, actionType: JSONString, outcome: JSONString, urn: JSONString, kernel: JSONString, viaEdge: JSONString?, intent: Payload?,
+    evidence: Payload?, beforeState: Payload?, afterState: Payload?, diffSummary: JSONString?, attempt: Int64, generatedAt: Timestamp,
+    note: JSONString
+  ) {
+    self.seq = seq
+    self.actionType = actionType
+    self.outcome = outcome
+    self.urn = urn
+    self.kernel = kernel
+    self.viaEdge = viaEdge
+    self.intent = intent
+    self.evidence = evidence
+    self.beforeState = beforeState
+    self.afterState = afterState
+    self.diffSummary = diffSummary
+    self.attempt = attempt
+    self.generatedAt = generatedAt
+    self.note = note
+  }
+}

@@ -1,0 +1,89 @@
+/// What went wrong, where, and what to do about it: the one error that every room throws.
+///
+/// `code` has one case for each different answer that a caller can give; `message` is a full sentence for a person. The places are set as far as
+/// they are known. An error never promises that a record is absent: after `io` or `poisoned` it may or may not be on disk.
+public struct LogError: Error, Sendable, Equatable {
+  public enum Code: String, Sendable, CaseIterable {
+    /// The caller's own data cannot be recorded: wrong type, bad JSON, bad id, bad timestamp.
+    case invalidInput
+    /// More than the format's limit (64 MiB a frame, 512 levels, 4,300 digits).
+    case tooLarge
+    /// No such session or file.
+    case notFound
+    /// The session id is taken.
+    case alreadyExists
+    /// A prefix fits several sessions.
+    case ambiguous
+    /// Another process, or another writer in this one, holds the session.
+    case locked
+    /// What is on disk contradicts its checksums, or a part of it is missing.
+    case corrupt
+    /// A version or an incompatible feature that this program does not know.
+    case unsupportedVersion
+    /// The disk, a quota or a file size limit is full. The record was not kept; the writer goes on once there is room.
+    case noSpace
+    /// The system refuses access.
+    case noPermission
+    /// Any other failure of the file system.
+    case io
+    /// An earlier sync or undo failed, so nothing more is acknowledged. Open the session anew.
+    case poisoned
+  }
+
+  public var code: Code
+  public var message: String
+  public var path: String?
+  /// The file name of the segment.
+  public var segment: String?
+  /// The sequence of the frame.
+  public var sequence: UInt64?
+  /// Bytes from the start of the file (for a sealed file: of its raw bytes; for input: of the line).
+  public var offset: UInt64?
+  public var errno: Int32?
+
+  public init(
+    _ code: Code, _ message: String, path: String? = nil, segment: String? = nil, sequence: UInt64? = nil, offset: UInt64? = nil,
+    errno: Int32? = nil
+  ) {
+    self.code = code
+    self.message = message
+    self.path = path
+    self.segment = segment
+    self.sequence = sequence
+    self.offset = offset
+    self.errno = errno
+  }
+}
+
+extension LogError: CustomStringConvertible {
+  /// One line: place, reason, what to do.
+  public var description: String {
+    var place = path.map(escapedForTerminal) ?? ""
+    if let segment, !place.hasSuffix(segment) { place += place.isEmpty ? segment : "/" + segment }
+    if let sequence { place += "\(place.isEmpty ? "" : ", ")sequence \(sequence)" }
+    if let offset { place += "\(place.isEmpty ? "" : ", ")offset \(offset)" }
+    return place.isEmpty ? message : "\(place): \(message)"
+  }
+}
+
+/// `text` with everything that could steer a terminal (C0, DEL, C1, line and bidirectional controls) as visible escapes.
+public func escapedForTerminal(_ text: String) -> String {
+  guard text.unicodeScalars.contains(where: steersTerminal) else { return text }
+  var escaped = ""
+  for scalar in text.unicodeScalars {
+    if steersTerminal(scalar) {
+      let hex = String(scalar.value, radix: 16)
+      escaped += scalar.value < 0x100 ? "\\x" + (hex.count < 2 ? "0" : "") + hex : "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+    } else {
+      escaped.unicodeScalars.append(scalar)
+    }
+  }
+  return escaped
+}
+
+private func steersTerminal(_ scalar: Unicode.Scalar) -> Bool {
+  switch scalar.value {
+  case 0..<0x20, 0x7F..<0xA0, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069: true
+  default: false
+  }
+}
