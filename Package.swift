@@ -10,14 +10,18 @@ let strict: [SwiftSetting] = [
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
+let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+
 let package = Package(
   name: "ckprov-log",
   products: [
     .library(name: "ProvenanceLog", targets: ["ProvenanceLog"]),
+    .executable(name: "ckprov-log", targets: ["ckprov-log"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
   ],
   targets: [
     // Bottom to top: each room knows only those above it in this list.
@@ -28,6 +32,7 @@ let package = Package(
     .target(name: "LogFormat", dependencies: ["ProvenanceModel", "CChecksum", "CLZ4"], swiftSettings: strict),
     .target(name: "LogStorage", dependencies: ["LogFormat", "ProvenanceModel", "CLinux", systemPackage], swiftSettings: strict),
     .target(name: "ProvenanceLog", dependencies: ["LogStorage", "LogFormat", "ProvenanceModel"], swiftSettings: strict),
+    .executableTarget(name: "ckprov-log", dependencies: ["ProvenanceLog", argumentParser, subprocess, systemPackage], swiftSettings: strict),
 
   ],
   swiftLanguageModes: [.v6]

@@ -11,40 +11,33 @@ feature that is not known here. What is whole before the damage is printed. Seal
 import json, os, re, struct, sys
 from collections import namedtuple
 
-MAGIC, SEALED_MAGIC, SKIPPABLE = b"\x89CKPL\r\n\x1a", b"\x89CKPS\r\n\x1a", 0x184D2A5C
-HEADER, FRAME, TRAILER = map(struct.Struct, ("<8sHHIIIQQQQII64s", "<IIIIQ", "<QQQQIIIIIHH8sII"))
-Header = namedtuple("Header", "magic version length features compatible salt first_sequence first_action "
+MAGIC, SEALED_MAGIC = b"\x89CKPL\r\n\x1a", b"\x89CKPS\r\n\x1a"
+HEADER, FRAME, TRAILER = map(struct.Struct, ("<8xHHIIIQQQQII64s", "<IIIIQ", "<QQQQIIIIIH10xI4x"))
+Header = namedtuple("Header", "version length features compatible salt first_sequence first_action "
                               "size last last_salt last_crc session_id")    # from size to last_crc: the predecessor
-Trailer = namedtuple("Trailer", "raw_size first last next_seq chunks closing_length index_crc salt last_crc "
-                                "version zero magic features crc")
 Frame = namedtuple("Frame", "length payload_crc unsynced sequence kind crc size")    # size: with header and padding
 STARTED, ACTION, CLOSED, CHECKPOINT, MARK = 1, 2, 3, 4, 5
 LIMITS = {STARTED: 262_144, ACTION: 64 << 20, CLOSED: 262_144, CHECKPOINT: 1_048_576}
 MEMBERS = {STARTED: "session_id urn label kernel_action started_at was_associated_with",
            ACTION: "seq action_type outcome urn kernel via_edge intent evidence before_state after_state diff_summary "
                    "attempt generated_at note", CLOSED: "ended_at duration_ms outcome"}
-TYPES = {"seq": int, "attempt": int, "duration_ms": int,    # all others: str
-         "intent": dict, "evidence": dict, "before_state": dict, "after_state": dict}
 OPTIONAL = {"via_edge", "intent", "evidence", "before_state", "after_state", "diff_summary"}
+TYPES = dict(seq=int, attempt=int, duration_ms=int, intent=dict, evidence=dict, before_state=dict, after_state=dict)
+KNOWN = "only format version 1 without incompatible features is known"
 
 
 class Stop(Exception):
-    """Reading ends here; the arguments are the exit code and the reason."""
+    """Reading ends here. The arguments are the exit code and the reason."""
 
 
-def require(right, otherwise):
+def require(right, otherwise, code=65):
     if not right:
-        raise Stop(65, otherwise)
-
-
-def check_version(version, features):
-    if version != 1 or features:
-        raise Stop(69, f"format version {version}, incompatible features {features:#x}; known are 1 and 0x0")
+        raise Stop(code, otherwise)
 
 
 CRC_TABLE = list(range(256))
 for _ in range(8):
-    CRC_TABLE = [crc >> 1 ^ (0x82F63B78 if crc & 1 else 0) for crc in CRC_TABLE]
+    CRC_TABLE = [crc >> 1 ^ (crc & 1) * 0x82F63B78 for crc in CRC_TABLE]
 
 
 def crc32c(seed, data, table=CRC_TABLE):
@@ -58,192 +51,193 @@ def segment_header(data, pos):
     """The segment header at offset pos of a file's raw bytes, or None if none with a right CRC stands there."""
     if data[pos:pos + 8] == MAGIC and pos + 136 <= len(data):
         header = Header._make(HEADER.unpack_from(data, pos))
-        end = pos + header.length
-        if 136 <= header.length <= 4096 and header.length % 8 == 0 and end <= len(data):
-            return header if crc32c(0, data[pos:end - 4]) == int.from_bytes(data[end - 4:end], "little") else None
+        whole, crc = data[pos:pos + header.length - 4], data[pos + header.length - 4:pos + header.length]
+        if header.length in range(136, 4097, 8) and struct.pack("<I", crc32c(0, whole)) == crc:
+            require((header.version, header.features) == (1, 0), KNOWN, 69)
+            return header
 
 
 def frame_header(data, pos, salt):
     """The frame header at pos, or None if none with a right CRC stands there. The payload is not looked at."""
     if pos + 24 <= len(data):
         length, crc, payload_crc, unsynced, tail = FRAME.unpack_from(data, pos)
-        if length <= 64 << 20 and tail >> 56 and crc32c(salt, data[pos:pos + 4] + data[pos + 8:pos + 24]) == crc:
+        if length <= LIMITS[ACTION] and tail >> 56 and crc32c(salt, data[pos:pos + 4] + data[pos + 8:pos + 24]) == crc:
             return Frame(length, payload_crc, unsynced, tail & (1 << 56) - 1, tail >> 56, crc, 24 + (length + 7 & ~7))
 
 
-def vouched_for(sequence, data, pos, segment):
-    """Whether anything from pos on says that the frame with this sequence was on stable storage."""
-    for pos in range(pos, len(data), 8):
-        header, frame = segment_header(data, pos), frame_header(data, pos, segment.salt)
-        if header and header.session_id == segment.session_id and header.first_sequence > sequence:
-            return True
-        if frame and frame.unsynced != 0xFFFFFFFF and frame.sequence - frame.unsynced > sequence:
-            return True
-    return False
-
-
-def read_sealed(path):
-    """Of a sealed file: raw bytes, why there are no more, trailer and closing checkpoint (None if damaged)."""
+def read_file(path):
+    """Raw bytes; of a sealed file also why there are no more of them, what the trailer says of them (raw size; first,
+    last sequence; next seq; last salt, CRC), and the closing checkpoint. The last two are None if damaged."""
+    with open(path, "rb") as file:
+        blob, fault, data = file.read(), None, bytearray()
+    if path.endswith(".seg"):
+        return blob, None, None, None
     import lz4.frame
-    data, fault = bytearray(), None
     try:
         with lz4.frame.open(path) as file:
-            while piece := file.read(65_536):
+            while piece := file.read1():
                 data += piece
     except (RuntimeError, EOFError) as error:
         fault = f"the file cannot be unpacked to its end: {error}"
-    with open(path, "rb") as file:
-        blob = file.read()
     if blob[-16:-8] == SEALED_MAGIC and crc32c(0, blob[-72:-4]) == int.from_bytes(blob[-4:], "little"):
-        trailer = Trailer._make(TRAILER.unpack(blob[-72:]))
-        check_version(trailer.version, trailer.features)
-        closing = len(blob) - 72 - trailer.closing_length
-        start = closing - 64 * trailer.chunks
-        if start >= 8 and struct.pack("<II", SKIPPABLE, len(blob) - start) == blob[start - 8:start]:
-            if crc32c(0, blob[start:-72]) == trailer.index_crc:
-                return bytes(data), fault, trailer, blob[closing:-72]
+        *told, chunks, closing, index_crc, salt, crc, version, features = TRAILER.unpack(blob[-72:])
+        require((version, features) == (1, 0), KNOWN, 69)
+        if crc32c(0, blob[-72 - closing - 64 * chunks:-72]) == index_crc:
+            return bytes(data), fault, (*told, salt, crc), blob[-72 - closing:-72]
     return bytes(data), fault, None, None
 
 
 def parse(kind, payload):
-    """The JSON value of a payload of one of the kinds up to CHECKPOINT."""
+    """The JSON value of a payload. That it is in the ranges and no deeper than record.md says is relied on."""
     try:
         value = json.loads(payload)
-        compact = json.dumps(value, separators=(",", ":")).encode()
-    except (ValueError, RecursionError) as error:
-        raise Stop(65, f"the payload is no JSON: {error}")
-    require(compact == payload and len(payload) <= LIMITS[kind], "the payload is not compact, or too long")
-    names = MEMBERS[kind].split() if kind in MEMBERS else value
-    require(list(value) == [name for name in names if name in value or name not in OPTIONAL]
-            and all(type(value[name]) is TYPES.get(name, str) for name in names if name in value and kind in MEMBERS), "")
+        right = type(value) is dict and json.dumps(value, separators=(",", ":")).encode() == payload
+    except (ValueError, RecursionError):
+        right = False
+    require(right and len(payload) <= LIMITS[kind], "the payload is not an object in compact JSON, or is too long")
+    if kind in MEMBERS:
+        names = [name for name in MEMBERS[kind].split() if name in value or name not in OPTIONAL]
+        right = list(value) == names and all(type(value[name]) is TYPES.get(name, str) for name in names)
+        require(right, f"the members of the payload are not those of kind {kind}")
     return value
 
 
-class Session:
-    """The state of a session after the frames so far."""
-
-    def __init__(self):
-        self.started, self.closed, self.actions, self.next_seq, self.kernels = None, None, 0, 1, set()
-        self.outcomes = dict.fromkeys(("verified", "failed", "retry", "skipped", "other"), 0)
-
-    def take(self, kind, value):
-        if kind == STARTED:
-            self.started, agent = value, value["was_associated_with"]
-            self.kernels = {re.split("Kernel#|:", agent.split("Kernel#", 1)[1])[0] if "Kernel#" in agent else agent}
-        elif kind == CLOSED:
-            self.closed = value
-        elif kind == ACTION:
-            urn = rf"ckp://Action#(.*)/{re.escape(value['action_type'])}(--?[0-9]+)?"
-            urn = re.fullmatch(urn, value["urn"], re.DOTALL)
-            require(urn, "no kernel name can be read out of the urn")
-            self.kernels.add(urn[1])
-            self.actions, self.next_seq, self.closed = self.actions + 1, value["seq"] + 1, None
-            self.outcomes[value["outcome"] if value["outcome"] in self.outcomes else "other"] += 1
-
-    def summary(self, complete):
-        return {"session": self.started, "closed": self.closed, "actions": self.actions, "next_seq": self.next_seq,
-                "outcomes": self.outcomes, "kernels": sorted(self.kernels) if complete else [],
-                "kernels_complete": complete}
-
-    def json(self, actions):
-        order = "session_id urn label kernel_action started_at ended_at was_associated_with duration_ms outcome"
-        members = {**self.started, **(self.closed or {"outcome": "in_progress"})}
-        members = {key: members[key] for key in order.split() if key in members}
-        return json.dumps({**members, "kernels_involved": sorted(self.kernels), "actions": actions}, indent=2)
-
-
 class Log:
-    """The walk from frame to frame. It stands in the file `name` at `pos`, where the frame `sequence` is expected."""
+    """The walk from frame to frame: it stands in file `name` at offset `pos`, where frame `sequence` is expected."""
 
     def __init__(self, path):
-        self.path, self.name, self.pos, self.sequence, self.session = path, path, 0, 0, Session()
+        self.path, self.name, self.pos, self.sequence, self.code = path, path, 0, 0, 0
+        self.id = os.path.basename(os.path.abspath(path)).removesuffix(".log").encode().ljust(64, b"\0")
         self.header, self.predecessor = None, (0, 0, 0, 0)    # the segment so far: size, last sequence, salt, last CRC
-        self.differs = False    # a checkpoint from the frames
+        self.session, self.closed, self.actions, self.next_seq, self.kernels = None, None, 0, 1, set()
+        self.outcomes = dict.fromkeys(("verified", "failed", "retry", "skipped", "other"), 0)
 
-    def warn(self, text):
+    def report(self, code, text):
         print(f"reader.py: {self.name}: offset {self.pos}, sequence {self.sequence}: {text}", file=sys.stderr)
+        self.code = code or self.code
 
     def frames(self):
         """Yields (file name, offset, frame, payload, JSON value of the payload) for every frame."""
         names = {name for name in os.listdir(self.path) if re.fullmatch(r"[0-9]{20}\.seg(\.lz4)?", name)}
-        if not names:
-            raise Stop(66, "a log without a file")
+        require(names, "a log without a file", 66)
         paths = [self.path.rstrip("/"), *(os.path.join(self.path, name) for name in names | {"lock"})]
         require(not any(map(os.path.islink, paths)), "the log, its lock or a file in it is a symbolic link")
-        self.waiting = {int(name[:20]) for name in names}    # the files that are still to be read
-        while self.waiting:
-            number = min(self.waiting)
-            data, *sealed = self.read_file(f"{number:020}.seg", names)
-            require(number == self.sequence, "frames are missing before this file, or it overlaps with another")
-            yield from self.file_frames(data, sealed and sealed[0])
-            self.judge_end(data, *sealed)
-
-    def read_file(self, name, names):
-        """The raw bytes, and for a sealed file the rest of read_sealed. One with a damaged index is the second choice."""
-        self.name, self.pos, path = name + ".lz4", 0, os.path.join(self.path, name)
-        if self.name in names:
-            sealed = read_sealed(path + ".lz4")
-            if not sealed[2]:
-                self.warn("the index is damaged and not used; a raw file of this number is read instead")
-            if sealed[2] or name not in names:
-                return sealed
-        self.name = name
-        with open(path, "rb") as file:
-            return [file.read()]
+        self.numbers = {int(name[:20]) for name in names}    # of the files that are still to be read
+        while self.numbers:
+            number, self.pos = min(self.numbers), 0
+            for self.name in sorted((n for n in names if int(n[:20]) == number), reverse=True):    # sealed first
+                data, fault, told, closing = read_file(os.path.join(self.path, self.name))
+                if told or self.name.endswith(".seg"):
+                    break
+                self.report(0, "the index is damaged and not used")
+            require(number == self.sequence, "frames before this file are missing, or are in two files")
+            yield from self.file_frames(data, fault)
+            if self.name.endswith(".lz4"):
+                require(self.pos == len(data) and not fault, fault or "corruption: no whole frame in a sealed file")
+            if told:
+                found = self.pos, number, self.sequence - 1, self.next_seq, *self.predecessor[2:]
+                require(told == found, f"the trailer says {told}, and the frames {found}")
+                self.compare(parse(CHECKPOINT, closing))
+            self.judge_end(data[self.pos:])
 
     def file_frames(self, data, fault):
+        """The frames of one file, up to where no whole frame stands that continues the log."""
         while True:
             pos, header = self.pos, segment_header(data, self.pos)
-            if header and self.is_continued_by(header):
+            expected = self.sequence, *self.predecessor, self.id
+            if header and (header.first_sequence, *header[7:]) == expected and header.first_action >= self.next_seq:
                 self.header, start, self.pos = header, pos, pos + header.length
-                self.waiting.discard(header.first_sequence)    # a narrower file that is left from a merge is not read
+                self.numbers.discard(self.sequence)    # of this file, or of one that was merged into it
                 continue
-            require(pos, fault or "no whole segment header, or not the one that continues the log: its predecessor is "
-                                  f"{header and header[8:12]}, and should be {self.predecessor}")
+            require(pos, fault or f"no header that continues the log: {header}, expected was {expected}")
             frame = frame_header(data, pos, self.header.salt)
-            if self.sequence in self.waiting or not frame or frame.sequence != self.sequence:
+            if self.sequence in self.numbers or not frame or frame.sequence != self.sequence:
                 return
             payload = data[pos + 24:pos + 24 + frame.length]
             if pos + frame.size > len(data) or crc32c(self.header.salt, payload) != frame.payload_crc:
                 return
             yield self.name, pos, frame, payload, self.take(frame, payload)
-            self.pos = pos + frame.size
-            self.predecessor = (self.pos - start, frame.sequence, self.header.salt, frame.crc)
-            self.sequence += 1
+            self.pos, self.sequence = pos + frame.size, self.sequence + 1
+            self.predecessor = self.pos - start, frame.sequence, self.header.salt, frame.crc
 
-    def is_continued_by(self, header):
-        check_version(header.version, header.features)
-        session_id, directory = header.session_id.rstrip(b"\0"), os.path.basename(os.path.abspath(self.path))
-        return (header.first_sequence == self.sequence and header[8:12] == self.predecessor
-                and header.first_action >= self.session.next_seq and session_id + b".log" == os.fsencode(directory))
+    def judge_end(self, rest):
+        """The end of the file, a torn tail, or corruption? rest is what stands behind the last whole frame."""
+        first, doubtful = self.header.first_sequence, rest.rstrip(b"\0")
+        require(self.sequence > first + (first == 0), "corruption: the segment was synced with this frame")
+        require(self.sequence in self.numbers or not self.numbers, "damaged or missing, for the next file vouches for it")
+        if doubtful and not self.numbers:
+            for pos in range(0, len(rest), 8):
+                header, frame = segment_header(rest, pos), frame_header(rest, pos, self.header.salt)
+                below = header.first_sequence if header and header.session_id == self.id else 0
+                if frame and frame.unsynced != 0xFFFFFFFF:
+                    below = frame.sequence - frame.unsynced
+                require(self.sequence >= below, f"corruption: what stands {pos} bytes further on vouches for this")
+            self.report(0, f"torn tail: {len(doubtful)} bytes are in doubt and not used")
 
     def take(self, frame, payload):
         """Checks what is in a frame and brings the state up to date. Returns the JSON value of the payload."""
         kind, first = frame.kind, frame.sequence == self.header.first_sequence
-        if MARK < kind < 128:
-            raise Stop(69, f"frame kind {kind}")
-        require((kind == CHECKPOINT or not first) and (kind == STARTED) == (frame.sequence == 1), f"kind {kind} here")
-        if kind == MARK:
-            back = (0).to_bytes(8, "little"), (self.pos - self.checkpoint_pos).to_bytes(8, "little")
-            require(payload in back, "the mark does not point at the newest checkpoint")
+        require(kind <= MARK or kind >= 128, f"frame kind {kind} is not known", 69)
+        right = kind == CHECKPOINT if first else (kind == STARTED) == (frame.sequence == 1)
+        require(right, f"a frame of kind {kind} cannot stand here")
         if kind >= MARK:
-            return None
+            checkpoints = [distance.to_bytes(8, "little") for distance in (0, self.pos - self.checkpoint_pos)]
+            return require(kind > MARK or payload in checkpoints, "the mark does not point at the newest checkpoint")
         value = parse(kind, payload)
-        if kind == ACTION:
-            least = max(self.session.next_seq, self.header.first_action)
-            require(least <= value["seq"] < (1 << 63) - 1, f"the seq is not in order")
-        self.session.take(kind, value)
-        if kind == CHECKPOINT:
+        if kind == STARTED:
+            self.session, agent = value, value["was_associated_with"]
+            self.kernels = {re.split("Kernel#|:", agent.split("Kernel#", 1)[1])[0] if "Kernel#" in agent else agent}
+        elif kind == ACTION:
+            form = rf"ckp://Action#(.*)/{re.escape(value['action_type'])}(--?[0-9]+)?"
+            urn, least = re.fullmatch(form, value["urn"], re.DOTALL), max(self.next_seq, self.header.first_action)
+            require(urn and least <= value["seq"] < (1 << 63) - 1, "no kernel in the urn, or the seq does not grow")
+            self.actions, self.next_seq, self.closed = self.actions + 1, value["seq"] + 1, None
+            self.outcomes[value["outcome"] if value["outcome"] in self.outcomes else "other"] += 1
+            self.kernels.add(urn[1])
+        elif kind == CLOSED:
+            self.closed = value
+        else:
             self.checkpoint_pos, self.checkpoint = self.pos, value
-        if kind == STARTED or kind == CHECKPOINT and self.sequence > 0:    # the very first one tells of what follows it
+        if kind == STARTED or kind == CHECKPOINT and self.session:    # the very first one tells of what follows it
             self.compare(self.checkpoint)
         return value
 
     def compare(self, checkpoint):
-        state = self.session.summary(checkpoint.get("kernels_complete") is not False)
+        complete = checkpoint.get("kernels_complete") is not False
+        state = {"session": self.session, "closed": self.closed, "actions": self.actions, "next_seq": self.next_seq,
+                 "outcomes": self.outcomes, "kernels": sorted(self.kernels) if complete else [],
+                 "kernels_complete": complete}
         if any(checkpoint.get(key) != state[key] for key in state):
-            self.warn("the checkpoint differs from what the frames say")
-            self.differs = True
+            self.report(65, "the checkpoint differs from what the frames say")
 
-    def judge_end(self, data, sealed, number):
-        """At self.pos stands no whole frame: the end of the file, a torn tail, or corruption?"""
+    def session_json(self, actions):
+        order = "session_id urn label kernel_action started_at ended_at was_associated_with duration_ms outcome"
+        members = {**self.session, **(self.closed or {"outcome": "in_progress"})}
+        members = {key: members[key] for key in order.split() if key in members}
+        return json.dumps({**members, "kernels_involved": sorted(self.kernels), "actions": actions}, indent=2)
+
+
+def main(command, path):
+    log, actions = Log(path), []
+    try:
+        for name, offset, frame, payload, value in log.frames():
+            if command == "frames":
+                print(json.dumps({"file": name, "offset": offset, "sequence": frame.sequence, "kind": frame.kind,
+                                  "length": frame.length, "unsynced": frame.unsynced}))
+            elif frame.kind == ACTION and command == "jsonl":
+                print(payload.decode())
+            elif frame.kind == ACTION:
+                actions.append(value)
+    except Stop as stop:
+        log.report(*stop.args)
+    except OSError as error:
+        log.report(66 if log.name == path else 65, error)
+    if command == "session" and log.session:
+        print(log.session_json(actions), end="")
+    return log.code
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] not in ("jsonl", "session", "frames"):
+        sys.exit(__doc__)
+    sys.exit(main(*sys.argv[1:]))

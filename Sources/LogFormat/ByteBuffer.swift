@@ -57,6 +57,23 @@ package struct ByteBuffer: ~Copyable {
     append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }
 
+  /// Offset of the first `byte` at or behind `start`.
+  package func firstIndex(of byte: UInt8, from start: Int) -> Int? {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    var at = start
+    while count - at >= 8 {
+      let word = UInt64(littleEndian: UnsafeRawPointer(base + at).loadUnaligned(as: UInt64.self)) ^ ones &* UInt64(byte)
+      let flags = (word &- ones) & ~word & (ones &* 0x80)
+      if flags != 0 { return at + flags.trailingZeroBitCount / 8 }
+      at += 8
+    }
+    while at < count {
+      if bytes[at] == byte { return at }
+      at += 1
+    }
+    return nil
+  }
+
   /// Drops what stands behind the first `size` bytes.
   package mutating func truncate(to size: Int) {
     precondition(size <= count)

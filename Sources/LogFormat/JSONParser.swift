@@ -15,6 +15,8 @@ package struct JSONParser {
   /// The greatest depth met so far.
   package private(set) var depthReached = 0
   package private(set) var metNullMember = false
+  /// Offset of the key that was read last.
+  package private(set) var keyOffset = 0
 
   /// `bytes` outlive the parser. `depth` is how deep the text stands already.
   /// - Throws: `LogError` `invalidInput` with the offset of the first byte that is not UTF-8.
@@ -83,6 +85,7 @@ package struct JSONParser {
     guard try goesOn(until: UInt8(ascii: "}"), isFirst: isFirst, "',' or '}'") else { return nil }
     skipSpace()
     guard peek() == UInt8(ascii: "\"") else { throw failure("a key in double quotes is expected here") }
+    keyOffset = position
     let key = try string()
     skipSpace()
     guard peek() == UInt8(ascii: ":") else { throw failure("':' is expected here") }

@@ -10,6 +10,12 @@ package struct SummaryBuilder: Sendable {
 
   package init() {}
 
+  /// Right behind the session-started frame.
+  package init(_ header: SessionHeader) {
+    self.header = header
+    summary = SessionSummary(kernelName: URN.kernelName(ofURN: header.wasAssociatedWith))
+  }
+
   package var checkpoint: Checkpoint? { header.map { Checkpoint(header: $0, summary: summary) } }
 
   /// Takes in the next frame of the log, whose checksums are right.
@@ -24,9 +30,7 @@ package struct SummaryBuilder: Sendable {
     case .sessionStarted where trustingCheckpoint: break
     case .sessionStarted:
       guard header == nil else { throw LogError(.corrupt, "the session started twice") }
-      let header = try SessionHeader(payload: payload)
-      self.header = header
-      summary = SessionSummary(kernelName: URN.kernelName(ofURN: header.wasAssociatedWith))
+      self = SummaryBuilder(try SessionHeader(payload: payload))
     case .action:
       guard header != nil else { throw LogError(.corrupt, "an action stands before the start of its session") }
       let action = try ActionOutline(payload: payload)

@@ -97,6 +97,12 @@ private func readIndex(of file: any File, _ name: SegmentFileName) throws(LogErr
   }
 }
 
+/// All bytes from `offset` on, as many as there are now.
+package func readBytes(of file: any File, at offset: UInt64) throws(LogError) -> [UInt8] {
+  let size = try file.status().size
+  return try readBytes(of: file, at: offset, count: Int(clamping: size > offset ? size - offset : 0))
+}
+
 /// `count` bytes, or as many as there are.
 package func readBytes(of file: any File, at offset: UInt64, count: Int) throws(LogError) -> [UInt8] {
   var failed: LogError?

@@ -1,9 +1,118 @@
 internal import Glibc
+package import LogFormat
+package import ProvenanceModel
+internal import SystemPackage
+
+// The streams, signals and terminal of a command.
 
 /// Prints a line to standard error, in one write so that lines of several threads do not mix; a failure is passed over.
 package func writeStandardError(_ line: String) {
   var text = line + "\n"
   text.withUTF8 { _ = Glibc.write(STDERR_FILENO, $0.baseAddress!, $0.count) }
+}
+
+/// Writes all of `bytes` to standard output.
+/// - Returns: false if its reader has gone away.
+package func writeStandardOutput(_ bytes: UnsafeRawBufferPointer) throws(LogError) -> Bool {
+  do {
+    try FileDescriptor.standardOutput.writeAll(bytes)
+    return true
+  } catch {
+    if (error as? Errno) == .brokenPipe { return false }
+    throw failure("cannot write to standard output", "standard output", error)
+  }
+}
+
+/// A signal that asks to stop.
+package enum StopSignal: Int32, Sendable {
+  case interrupt = 2
+  case terminate = 15
+}
+
+/// Input that is read as it comes, and that SIGINT and SIGTERM interrupt.
+package struct InputStream: ~Copyable {
+  private let descriptor: FileDescriptor
+  private let name: String
+  private let signals: FileDescriptor?
+
+  package enum Event: Sendable {
+    case bytes
+    case end
+    case stop(StopSignal)
+  }
+
+  /// - Parameter path: `nil` for standard input.
+  /// - Throws: `LogError` `notFound`, `noPermission`, `io`.
+  package init(_ path: String?, catchingSignals: Bool) throws(LogError) {
+    name = path ?? "standard input"
+    do {
+      descriptor = if let path { try FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec) } else { .standardInput }
+    } catch {
+      throw failure("cannot open this", name, error)
+    }
+    signals = catchingSignals ? catchStopSignals() : nil
+  }
+
+  /// Waits for input, and appends what there is of it, up to 1 MiB.
+  package mutating func read(into buffer: inout ByteBuffer) throws(LogError) -> Event {
+    var polled = [pollfd(fd: descriptor.rawValue, events: Int16(POLLIN), revents: 0)]
+    if let signals { polled.append(pollfd(fd: signals.rawValue, events: Int16(POLLIN), revents: 0)) }
+    while true {
+      guard poll(&polled, nfds_t(polled.count), -1) >= 0 || errno == EINTR else {
+        throw failure("cannot wait for this", name, Errno(rawValue: errno))
+      }
+      if polled.count == 2, polled[1].revents != 0, let signal = caughtSignal() { return .stop(signal) }
+      guard polled[0].revents != 0 else { continue }
+      do {
+        let room = UnsafeMutableRawBufferPointer(rebasing: buffer.freeRoom(atLeast: 1 << 20).prefix(1 << 20))
+        let count = try descriptor.read(into: room)
+        buffer.commit(count)
+        return count == 0 ? .end : .bytes
+      } catch {
+        throw failure("cannot read this", name, error)
+      }
+    }
+  }
+
+  private func caughtSignal() -> StopSignal? {
+    guard let signals else { return nil }
+    var number: UInt8 = 0
+    let count = withUnsafeMutableBytes(of: &number) { try? signals.read(into: $0) }
+    return count == 1 ? StopSignal(rawValue: Int32(number)) : nil
+  }
+}
+
+/// Written by the signal handler alone, after it was set once before the handler was installed.
+nonisolated(unsafe) private var signalPipe: Int32 = -1
+
+/// - Returns: a pipe from which a byte can be read for each SIGINT and SIGTERM.
+private func catchStopSignals() -> FileDescriptor? {
+  guard let ends = try? FileDescriptor.pipe() else { return nil }
+  signalPipe = ends.writeEnd.rawValue
+  for number in [SIGINT, SIGTERM] {
+    signal(number) { number in
+      var byte = UInt8(truncatingIfNeeded: number)
+      _ = Glibc.write(signalPipe, &byte, 1)
+    }
+  }
+  return ends.readEnd
+}
+
+/// A closed pipe and a file size limit become errors of the call, not the end of the process.
+package func ignoreSignalsOfWrites() {
+  signal(SIGPIPE, SIG_IGN)
+  signal(SIGXFSZ, SIG_IGN)
+}
+
+package func environmentVariable(_ name: String) -> String? {
+  getenv(name).map { String(cString: $0) }
+}
+
+/// Columns of the terminal that standard output is; `nil` if it is none.
+package func terminalWidth() -> Int? {
+  guard isatty(STDOUT_FILENO) == 1 else { return nil }
+  var size = winsize()
+  return ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
 }
 
 /// Sleeps on this thread.

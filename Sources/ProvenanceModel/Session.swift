@@ -103,6 +103,11 @@ package struct SessionSummary: Sendable, Equatable {
     self.end = end
   }
 
+  package mutating func forgetKernels() {
+    kernels = []
+    kernelsComplete = false
+  }
+
   /// The reference's rule: no actions are complete; failures without a success are failed, with one partial; all else is complete.
   package var derivedOutcome: JSONString {
     if outcomes.failed > 0 { return outcomes.verified == 0 ? "failed" : "partial" }

@@ -1,0 +1,146 @@
+internal import LogFormat
+package import LogStorage
+
+extension SessionsDirectory {
+  /// Turns a session that the reference wrote into a log. It is accepted only if projecting the log gives the same bytes back; the original stays as it is, and
+  /// the log gets its modification time.
+  ///
+  /// - Throws: `LogError` `invalidInput` if the file is no session that can be reproduced exactly, `alreadyExists` if its id has a log.
+  package func importSession(_ path: String) throws(LogError) -> SessionID {
+    let file = try fileSystem.open(path, for: .reading)
+    let status = try file.status()
+    let bytes = try readBytes(of: file, at: 0)
+    do throws(LogError) {
+      return try bytes.withRawBytes { bytes throws(LogError) in try importSession(bytes, modified: status.modified) }
+    } catch {
+      throw LogError(error.code, error.message, path: error.path ?? path, offset: error.offset, errno: error.errno)
+    }
+  }
+
+  private func importSession(_ json: UnsafeRawBufferPointer, modified: Int64) throws(LogError) -> SessionID {
+    let legacy = try LegacySession(json)
+    let id = legacy.header.sessionID
+    try make()
+    guard try fileSystem.status(of: logPath(id)) == nil else {
+      throw LogError(.alreadyExists, "session '\(id)' has a log already", path: logPath(id))
+    }
+    if try fileSystem.status(of: viewPath(id)) != nil, try !isView(viewPath(id), of: legacy.header) {
+      throw LogError(.alreadyExists, "another session of the same id stands here", path: viewPath(id))
+    }
+    let temporary = LogDirectory(
+      path: LogStorage.path(self.path, ".\(id).log.\(String(UInt32.random(in: .min ... .max), radix: 16)).tmp"), fileSystem: fileSystem)
+    guard try fileSystem.makeDirectory(temporary.path) else { throw LogError(.io, "a temporary name is taken; try again", path: temporary.path) }
+    do throws(LogError) {
+      try legacy.write(to: temporary, json)
+      try checkProjection(of: temporary, id, gives: json)
+      for name in try fileSystem.names(in: temporary.path) {
+        try fileSystem.setModificationTime(of: temporary.path(of: name), to: modified)
+      }
+      guard try fileSystem.renameToNew(temporary.path, to: logPath(id)) else {
+        throw LogError(.alreadyExists, "session '\(id)' has a log already", path: logPath(id))
+      }
+    } catch {
+      removeTemporary(temporary)
+      throw error
+    }
+    try fileSystem.syncDirectory(self.path)
+    return id
+  }
+
+  private func checkProjection(of log: LogDirectory, _ id: SessionID, gives json: UnsafeRawBufferPointer) throws(LogError) {
+    var projection = try SessionProjection.open(log, of: id)
+    var offset = 0
+    while let block = try projection.next() {
+      let rest = UnsafeRawBufferPointer(rebasing: json[offset...].prefix(block.count))
+      if !rest.elementsEqual(block) {
+        let same = zip(rest, block).prefix { $0 == $1 }.count
+        throw LogError(
+          .invalidInput, "this is not what the reference writes, from here on; it cannot be reproduced exactly and is left alone",
+          offset: UInt64(offset + same))
+      }
+      offset += block.count
+    }
+    if let damage = projection.damage { throw damage }
+    guard offset == json.count else {
+      throw LogError(.invalidInput, "something follows the session; it cannot be reproduced exactly and is left alone", offset: UInt64(offset))
+    }
+  }
+
+  private func removeTemporary(_ log: LogDirectory) {
+    for name in (try? fileSystem.names(in: log.path)) ?? [] { try? fileSystem.remove(log.path(of: name)) }
+    try? fileSystem.removeDirectory(log.path)
+  }
+}
+
+/// A session of the reference's, read as far as its actions.
+private struct LegacySession {
+  let header: SessionHeader
+  private let end: SessionEnd?
+  private let actionsOffset: Int
+
+  init(_ json: UnsafeRawBufferPointer) throws(LogError) {
+    var parser = try JSONParser(json)
+    guard parser.next() == UInt8(ascii: "{") else { throw parser.failure("a session must be a JSON object") }
+    try parser.enter()
+    var members = JSONObject()
+    var isFirst = true
+    var actions: Int?
+    while actions == nil, let key = try parser.nextKey(isFirst: isFirst) {
+      isFirst = false
+      if key == "actions" {
+        actions = parser.position
+      } else {
+        members[key] = try parser.value()
+      }
+    }
+    guard let actions else { throw parser.failure("the session has no actions") }
+    actionsOffset = actions
+    do throws(LogError) {
+      let payload = try JSONValue.object(members).compactJSON()
+      header = try payload.withRawBytes { bytes throws(LogError) in try SessionHeader(payload: bytes) }
+      end = members["ended_at"] == nil ? nil : try payload.withRawBytes { bytes throws(LogError) in try SessionEnd(payload: bytes) }
+    } catch {
+      throw LogError(.invalidInput, error.message)
+    }
+  }
+
+  /// Writes the log, closed if the session is, and puts it on stable storage.
+  func write(to log: LogDirectory, _ json: UnsafeRawBufferPointer) throws(LogError) {
+    let lock = try LogLock(.writer, of: log)
+    var writer = try LogWriter.start(log, header, lock: lock) { UInt32.random(in: .min ... .max) }
+    var summary = SummaryBuilder(header)
+    var parser = try JSONParser(UnsafeRawBufferPointer(rebasing: json[actionsOffset...]), depth: 1)
+    guard parser.next() == UInt8(ascii: "[") else { throw parser.failure("actions must be an array") }
+    try parser.enter()
+    var isFirst = true
+    while try parser.nextElement(isFirst: isFirst) {
+      isFirst = false
+      let payload = try parser.value().compactJSON()
+      do throws(LogError) {
+        _ = try payload.withRawBytes { bytes throws(LogError) in try ActionRecord(payload: bytes) }
+        try payload.withRawBytes { bytes throws(LogError) in try summary.apply(.action, payload: bytes) }
+      } catch {
+        throw LogError(.invalidInput, error.message, offset: UInt64(actionsOffset + parser.position))
+      }
+      try writer.append(.action, payload)
+      if writer.buffer.count > 1 << 20 { try flush(&writer) }
+      if writer.segmentSize > 64 << 20 {
+        try flush(&writer)
+        try writer.roll(Checkpoint(header: header, summary: summary.summary))
+      }
+    }
+    if let end {
+      let payload = try end.payload()
+      try payload.withRawBytes { bytes throws(LogError) in try summary.apply(.sessionClosed, payload: bytes) }
+      try writer.append(.sessionClosed, payload)
+    }
+    try writer.append(.checkpoint, try Checkpoint(header: header, summary: summary.summary).payload())
+    try flush(&writer)
+    try writer.sync()
+    writer.appendMark()
+  }
+
+  private func flush(_ writer: inout LogWriter) throws(LogError) {
+    if let error = writer.flush().error { throw error }
+  }
+}

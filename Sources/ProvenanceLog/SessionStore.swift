@@ -1,0 +1,191 @@
+internal import LogFormat
+package import LogStorage
+
+/// The sessions of a storage directory: logs, and JSON files that the reference left, side by side.
+///
+/// Takes no lock and changes nothing; safe to use from any thread, while others record.
+public struct SessionStore: Sendable {
+  package let directory: SessionsDirectory
+
+  /// - Parameter storageDirectory: the Concept Kernel's root; it need not exist.
+  public init(storageDirectory: String) {
+    self.init(SessionsDirectory(storageDirectory: storageDirectory, fileSystem: DiskFileSystem()))
+  }
+
+  package init(_ directory: SessionsDirectory) {
+    self.directory = directory
+  }
+
+  /// All sessions, newest `startedAt` first, ties by id. What cannot be read is passed over.
+  public func listSessions() throws(LogError) -> [Session] {
+    try entries().compactMap { $0.session }
+  }
+
+  /// One session by its id, else by the only id that begins with `text`.
+  ///
+  /// - Throws: `LogError` `notFound`; `ambiguous` with the candidates; `corrupt` if it is damaged; `invalidInput` if no id can begin so.
+  public func getSession(_ text: String) throws(LogError) -> Session {
+    let entry = try find(text)
+    guard let session = entry.session else {
+      throw LogError(.corrupt, "this JSON file is no session of the reference's", path: entry.path)
+    }
+    return session
+  }
+
+  /// A session as it is kept.
+  package struct Entry: Sendable {
+    package enum Kind: Sendable {
+      case log(SessionID, LogState)
+      /// A JSON file without a log, and what it holds.
+      case legacy(JSONObject)
+    }
+
+    /// The id, or the JSON file's name without `.json`.
+    package let name: String
+    package let path: String
+    package let kind: Kind
+
+    /// What lists are sorted by: the text of `started_at`, empty if it has none.
+    package var startedAt: JSONString {
+      switch kind {
+      case .log(_, let state): return JSONString(state.checkpoint.header.startedAt.description)
+      case .legacy(let object):
+        guard case .string(let text)? = object["started_at"] else { return "" }
+        return text
+      }
+    }
+
+    /// `nil` for a JSON file that lacks what a session has.
+    package var session: Session? {
+      switch kind {
+      case .log(_, let state):
+        return Session(header: state.checkpoint.header, summary: state.checkpoint.summary, path: path, isLegacy: false)
+      case .legacy(let object):
+        guard let (header, summary) = try? legacySession(object) else { return nil }
+        return Session(header: header, summary: summary, path: path, isLegacy: true)
+      }
+    }
+  }
+
+  /// All that can be read, newest first.
+  package func entries() throws(LogError) -> [Entry] {
+    let (logs, jsonFiles) = try directory.entries()
+    var found: [(startedAt: JSONString, entry: Entry)] = []
+    var headers: [String: SessionHeader] = [:]
+    for id in logs {
+      guard let entry = try? logEntry(id) else { continue }
+      found.append((entry.startedAt, entry))
+      headers[id.description] = entry.session?.header
+    }
+    for name in jsonFiles {
+      // A view is listed as its log.
+      if let header = headers[name], (try? directory.isView(path(directory.path, "\(name).json"), of: header)) == true { continue }
+      guard let entry = try? legacyEntry(name) else { continue }
+      found.append((entry.startedAt, entry))
+    }
+    return found.sorted { $0.startedAt == $1.startedAt ? $0.entry.name < $1.entry.name : $0.startedAt > $1.startedAt }.map(\.entry)
+  }
+
+  /// See `getSession`.
+  package func find(_ text: String) throws(LogError) -> Entry {
+    guard SessionID.isValid(text) else { throw LogError(.invalidInput, try invalidMessage(text)) }
+    let (logs, jsonFiles) = try directory.entries()
+    var names: Set<String> = []
+    for id in logs where id.description.utf8.starts(with: text.utf8) && (try? directory.log(of: id).segments().isEmpty) != true {
+      names.insert(id.description)
+    }
+    let isLog = names
+    for name in jsonFiles where name.utf8.starts(with: text.utf8) { names.insert(name) }
+    guard let name = names.contains(text) ? text : names.count == 1 ? names.first : nil else {
+      if names.isEmpty { throw LogError(.notFound, "no session '\(text)' in \(directory.path); 'ckprov-log list' shows what is there") }
+      let shown = names.sorted().prefix(20).joined(separator: ", ") + (names.count > 20 ? ", …" : "")
+      throw LogError(.ambiguous, "'\(text)' fits \(names.count) sessions; say which: \(shown)")
+    }
+    return isLog.contains(name) ? try logEntry(SessionID(name)) : try legacyEntry(name)
+  }
+
+  private func invalidMessage(_ text: String) throws(LogError) -> String {
+    do throws(LogError) { _ = try SessionID(text) } catch { return error.message }
+    return "'\(escapedForTerminal(text))' is no session id"
+  }
+
+  private func logEntry(_ id: SessionID) throws(LogError) -> Entry {
+    let log = directory.log(of: id)
+    return Entry(name: id.description, path: log.path, kind: .log(id, try log.state(of: id)))
+  }
+
+  private func legacyEntry(_ name: String) throws(LogError) -> Entry {
+    let path = path(directory.path, "\(name).json")
+    let file = try directory.fileSystem.open(path, for: .reading)
+    let bytes = try readBytes(of: file, at: 0)
+    do throws(LogError) {
+      guard case .object(let object) = try bytes.withRawBytes({ bytes throws(LogError) in try JSONValue(json: bytes) }) else {
+        throw LogError(.corrupt, "a session must be a JSON object", path: path)
+      }
+      return Entry(name: name, path: path, kind: .legacy(object))
+    } catch {
+      throw LogError(.corrupt, "this file is no JSON: \(error.message)", path: path, offset: error.offset)
+    }
+  }
+}
+
+/// Header and summary of a session as the reference keeps it.
+private func legacySession(_ object: JSONObject) throws(LogError) -> (SessionHeader, SessionSummary) {
+  let payload = try JSONValue.object(object).compactJSON()
+  let header = try payload.withRawBytes { bytes throws(LogError) in try SessionHeader(payload: bytes) }
+  guard case .array(let actions)? = object["actions"] else { throw LogError(.corrupt, "the session has no actions") }
+  var summary = SummaryBuilder(header)
+  for action in actions {
+    let payload = try action.compactJSON()
+    try payload.withRawBytes { bytes throws(LogError) in try summary.apply(.action, payload: bytes) }
+  }
+  if object["ended_at"] != nil { try payload.withRawBytes { bytes throws(LogError) in try summary.apply(.sessionClosed, payload: bytes) } }
+  return (header, summary.summary)
+}
+
+// MARK: Actions
+
+extension Session {
+  /// The actions, one by one, from disk; bounded memory for a log.
+  public func actions() throws(LogError) -> ActionReader {
+    if isLegacy { return ActionReader(legacy: try legacyActions()) }
+    return ActionReader(try LogReader.open(LogDirectory(path: path, fileSystem: DiskFileSystem()), of: sessionID))
+  }
+
+  private func legacyActions() throws(LogError) -> [JSONValue] {
+    let file = try DiskFileSystem().open(path, for: .reading)
+    let bytes = try readBytes(of: file, at: 0)
+    guard case .object(let object) = try bytes.withRawBytes({ bytes throws(LogError) in try JSONValue(json: bytes) }),
+      case .array(let actions)? = object["actions"]
+    else { throw LogError(.corrupt, "the session has no actions", path: path) }
+    return actions
+  }
+}
+
+/// Reads a session's actions in their order. Not to be shared between threads.
+public struct ActionReader: ~Copyable {
+  private var log: LogReader?
+  private var legacy: ArraySlice<JSONValue> = []
+
+  fileprivate init(_ log: consuming LogReader) {
+    self.log = consume log
+  }
+
+  fileprivate init(legacy: [JSONValue]) {
+    log = nil
+    self.legacy = legacy[...]
+  }
+
+  /// The next action; `nil` at the end. With a living writer it may be asked again later.
+  /// - Throws: `LogError` `corrupt` where the log is damaged; what came before is whole.
+  public mutating func next() throws(LogError) -> ActionRecord? {
+    if let value = legacy.popFirst() {
+      return try value.compactJSON().withRawBytes { bytes throws(LogError) in try ActionRecord(payload: bytes) }
+    }
+    guard log != nil else { return nil }
+    while let frame = try log!.next() {
+      if frame.kind == .action { return try ActionRecord(payload: try log!.payload) }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,89 @@
+public import ArgumentParser
+import LogStorage
+public import ProvenanceLog
+
+/// `ckprov-log`: parsing and printing only; what it does is in ProvenanceLog.
+@main
+struct Command: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "ckprov-log",
+    abstract: "Records provenance sessions of Concept Kernels into append-only logs, and reads them back.",
+    discussion: """
+      Sessions are kept in DIR/storage/sessions, a log each; DIR is --storage-dir, else the environment's CKPROV_STORAGE_DIR, else the current directory. \
+      SESSION is a session id or the beginning of one that no other has.
+
+      Exit codes: 0 done; 64 usage; 65 bad input data, damaged log, ambiguous prefix; 66 no such session or file; 69 format version not supported; 73 the \
+      id exists already; 74 I/O, no space; 75 locked by another process; 77 no permission; 130, 143 after a signal.
+      """,
+    version: "1.0.0 (log format 1)",
+    subcommands: [
+      RecordCommand.self, ProjectCommand.self, CatCommand.self, ShowCommand.self, ListCommand.self, VerifyCommand.self, ImportCommand.self,
+      DemoCommand.self,
+    ])
+
+  static func main() async {
+    ignoreSignalsOfWrites()
+    await main(nil)
+  }
+}
+
+struct StorageOptions: ParsableArguments {
+  @Option(name: .long, help: ArgumentHelp("The Concept Kernel's root directory.", valueName: "dir"))
+  var storageDir: String = environmentVariable("CKPROV_STORAGE_DIR") ?? "."
+
+  var store: SessionStore { SessionStore(storageDirectory: storageDir) }
+}
+
+struct SessionArgument: ParsableArguments {
+  @Argument(help: "A session id, or the beginning of one that no other has.", transform: prefixOfSessionID)
+  var session: String
+}
+
+@Sendable func prefixOfSessionID(_ text: String) throws -> String {
+  do throws(LogError) { _ = try SessionID(text) } catch { throw ValidationError(error.message) }
+  return text
+}
+
+extension SessionID: ExpressibleByArgument {
+  public init?(argument: String) {
+    try? self.init(argument)
+  }
+}
+
+extension ProvChain.Durability: ExpressibleByArgument {}
+
+extension Timestamp: ExpressibleByArgument {
+  public init?(argument: String) {
+    self.init(argument)
+  }
+}
+
+/// Runs a command's body; a `LogError` becomes one line on standard error and its exit code.
+func reporting(_ body: () throws(LogError) -> Void) throws {
+  do throws(LogError) { try body() } catch { throw fail(error) }
+}
+
+func fail(_ error: LogError) -> ExitCode {
+  note(error.description)
+  return error.code.exitCode
+}
+
+/// One line on standard error.
+func note(_ message: String) {
+  writeStandardError("ckprov-log: \(message)")
+}
+
+extension LogError.Code {
+  /// The codes of sysexits.h.
+  var exitCode: ExitCode {
+    switch self {
+    case .invalidInput, .tooLarge, .corrupt, .ambiguous: ExitCode(65)
+    case .notFound: ExitCode(66)
+    case .unsupportedVersion: ExitCode(69)
+    case .alreadyExists: ExitCode(73)
+    case .noSpace, .io, .poisoned: ExitCode(74)
+    case .locked: ExitCode(75)
+    case .noPermission: ExitCode(77)
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import LogFormat
+import LogStorage
+import ProvenanceLog
+
+/// Standard output, written in blocks. A reader that goes away ends it quietly.
+struct Output: ~Copyable {
+  private var buffer = ByteBuffer(capacity: 1 << 16)
+  private(set) var isOpen = true
+
+  mutating func write(_ bytes: UnsafeRawBufferPointer) throws(LogError) {
+    if bytes.count >= 1 << 16 {
+      try flush()
+      if isOpen { isOpen = try writeStandardOutput(bytes) }
+      return
+    }
+    buffer.append(bytes)
+    if buffer.count >= 1 << 16 { try flush() }
+  }
+
+  mutating func write(_ text: String) throws(LogError) {
+    try Array(text.utf8).withRawBytes { bytes throws(LogError) in buffer.append(bytes) }
+    if buffer.count >= 1 << 16 { try flush() }
+  }
+
+  mutating func line(_ text: String) throws(LogError) {
+    try write(text + "\n")
+  }
+
+  mutating func flush() throws(LogError) {
+    if isOpen, buffer.count > 0 { isOpen = try writeStandardOutput(buffer.bytes) }
+    buffer.removeAll()
+  }
+}
+
+/// Columns that are as wide as their widest cell; numbers stand to the right.
+func table(_ rows: [[String]], rightAligned: Set<Int>) -> [String] {
+  guard let first = rows.first else { return [] }
+  let widths = first.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+  return rows.map { row in
+    let cells = row.indices.map { column in
+      let space = String(repeating: " ", count: widths[column] - row[column].count)
+      return rightAligned.contains(column) ? space + row[column] : row[column] + space
+    }
+    let line = cells.joined(separator: "  ")
+    return String(line[..<(line.lastIndex { $0 != " " }.map { line.index(after: $0) } ?? line.startIndex)])
+  }
+}
+
+/// `1.2 MiB`.
+func sizeText(_ bytes: UInt64) -> String {
+  var (value, unit) = (Double(bytes), 0)
+  let units = ["B", "KiB", "MiB", "GiB", "TiB"]
+  while value >= 1024, unit + 1 < units.count {
+    value /= 1024
+    unit += 1
+  }
+  let tenths = Int((value * 10).rounded())
+  return unit == 0 ? "\(bytes) B" : "\(tenths / 10).\(tenths % 10) \(units[unit])"
+}
+
+/// `1.500 s`, `2 min 05 s`, `3 h 20 min`.
+func durationText(milliseconds: Int64) -> String {
+  let sign = milliseconds < 0 ? "-" : ""
+  let magnitude = Int64(clamping: milliseconds.magnitude)
+  func padded(_ value: Int64, _ width: Int) -> String { String(repeating: "0", count: max(0, width - String(value).count)) + String(value) }
+  switch magnitude {
+  case ..<60_000: return "\(sign)\(magnitude / 1000).\(padded(magnitude % 1000, 3)) s"
+  case ..<3_600_000: return "\(sign)\(magnitude / 60_000) min \(padded(magnitude / 1000 % 60, 2)) s"
+  default: return "\(sign)\(magnitude / 3_600_000) h \(padded(magnitude / 60_000 % 60, 2)) min"
+  }
+}
+
+/// Up to `width` characters, cut with an ellipsis, nothing in it that steers a terminal.
+func shortened(_ text: JSONString, to width: Int) -> String {
+  let escaped = escapedForTerminal(text.description)
+  return escaped.count <= width ? escaped : escaped.prefix(width - 1) + "…"
+}

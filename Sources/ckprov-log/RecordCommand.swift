@@ -1,0 +1,238 @@
+import ArgumentParser
+import LogFormat
+import LogStorage
+import ProvenanceLog
+
+struct RecordCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "record",
+    abstract: "Records a session from JSON Lines.",
+    discussion: """
+      Reads FILE or standard input, one JSON object a line: an action, such as
+        {"action_type": "deploy.apply", "outcome": "verified", "intent": {"target": "prod"}}
+      or {"close": {"outcome": "complete"}}. Prints the session id at once; with --ack the seq of each action once its promise holds. What has been read is recorded \
+      before it waits for more. At the end of the input the session is closed.
+
+      Members of an action: action_type, outcome (required strings); kernel, note (strings); via_edge (string or null); intent, evidence, before_state, \
+      after_state (object or null); attempt (integer); generated_at (YYYY-MM-DDTHH:MM:SS.ffffffZ). Of close: outcome, ended_at.
+
+      A line that is anything else is named with its number and column; what came before it is kept, and the session stays open for --resume.
+      """)
+
+  @OptionGroup var storage: StorageOptions
+  @Option(help: "What the session is for.") var label: String?
+  @Option(name: .customLong("kernel-urn"), help: ArgumentHelp("The kernel that records, ckp://Kernel#NAME:vX.Y.", valueName: "urn"))
+  var kernelURN: String?
+  @Option(help: ArgumentHelp("Which action initiated the session.", valueName: "action")) var kernelAction: String?
+  @Option(name: .customLong("session-id"), help: ArgumentHelp("An id that is free; default: one is drawn.", valueName: "id"))
+  var sessionID: SessionID?
+  @Option(help: ArgumentHelp("Default: now.", valueName: "timestamp")) var startedAt: Timestamp?
+  @Option(help: ArgumentHelp("Goes on with a session, which is reopened if it is closed.", valueName: "id")) var resume: SessionID?
+  @Option(help: "What a recorded action survives: process (the end of the program) or power (a power cut).")
+  var durability = ProvChain.Durability.process
+  @Flag(help: "Prints the seq of each action once its promise holds.") var ack = false
+  @Flag(help: "Leaves the session open at the end of the input.") var noClose = false
+  @Option(help: "Writes the Session JSON at close: auto (up to 64 MiB of log), close (always), never.") var view = ViewChoice.auto
+  @Option(help: ArgumentHelp("Removes sessions last written longer ago, or 'never'.", valueName: "hours|never"))
+  var retentionHours = RetentionChoice.never
+  @Flag(help: "Prints a line for each action to standard error.") var live = false
+  @Argument(help: "Default: standard input.") var file: String?
+
+  enum ViewChoice: String, ExpressibleByArgument, CaseIterable {
+    case auto, close, never
+  }
+
+  func validate() throws {
+    if resume == nil {
+      guard label != nil, kernelURN != nil else { throw ValidationError("Give --label and --kernel-urn for a new session, or --resume.") }
+    } else if label != nil || kernelURN != nil || kernelAction != nil || sessionID != nil || startedAt != nil {
+      throw ValidationError("--resume goes without --label, --kernel-urn, --kernel-action, --session-id and --started-at: they are in the log.")
+    }
+  }
+
+  func run() throws {
+    var stop: StopSignal?
+    try reporting { () throws(LogError) in
+      let input = try InputStream(file, catchingSignals: true)
+      var recording = try Recording(open(), input, acknowledges: ack)
+      stop = try recording.run()
+      if stop == nil, !noClose { try recording.close() }
+    }
+    if let stop { throw ExitCode(128 + stop.rawValue) }
+  }
+
+  private func open() throws(LogError) -> ProvChain {
+    var options = ProvChain.Options()
+    options.durability = durability
+    options.notice = { note($0) }
+    if live { options.liveLine = ProvChain.Options.standardError }
+    options.view =
+      switch view {
+      case .auto: .automatic
+      case .close: .always
+      case .never: .never
+      }
+    if let resume {
+      return try ProvChain(resuming: resume, storageDirectory: storage.storageDir, retentionHours: retentionHours.hours, options: options)
+    }
+    return try ProvChain(
+      storageDirectory: storage.storageDir, label: label!, kernelURN: kernelURN!, kernelAction: kernelAction ?? "",
+      retentionHours: retentionHours.hours, sessionID: sessionID, startedAt: startedAt, options: options)
+  }
+}
+
+enum RetentionChoice: ExpressibleByArgument, CustomStringConvertible {
+  case never
+  case after(hours: Double)
+
+  init?(argument: String) {
+    if argument == "never" {
+      self = .never
+    } else if let hours = Double(argument), hours >= 0, hours.isFinite {
+      self = .after(hours: hours)
+    } else {
+      return nil
+    }
+  }
+
+  var description: String {
+    switch self {
+    case .never: "never"
+    case .after(let hours): "\(hours)"
+    }
+  }
+
+  var hours: Double? {
+    if case .after(let hours) = self { hours } else { nil }
+  }
+}
+
+/// Feeds a session from lines: what arrives together is recorded together.
+private struct Recording: ~Copyable {
+  private let prov: ProvChain
+  private var input: InputStream
+  private let acknowledges: Bool
+  private var output = Output()
+  private var buffer = ByteBuffer(capacity: 1 << 20)
+  private var lineNumber = 0
+  private var batch: [Action] = []
+  /// Line of each action in the batch.
+  private var batchLines: [Int] = []
+  private var isClosed = false
+
+  init(_ prov: ProvChain, _ input: consuming InputStream, acknowledges: Bool) throws(LogError) {
+    self.prov = prov
+    self.input = input
+    self.acknowledges = acknowledges
+    try output.line(prov.sessionID.description)
+    try output.flush()
+  }
+
+  /// - Returns: the signal that stopped it, `nil` at the end of the input.
+  mutating func run() throws(LogError) -> StopSignal? {
+    while true {
+      switch try input.read(into: &buffer) {
+      case .bytes:
+        try takeLines()
+      case .end:
+        try takeLines()
+        if buffer.count > 0 { try take(wholeBuffer: true) }
+        return nil
+      case .stop(let signal):
+        try prov.sync()
+        let rest = buffer.count > 0 ? "; \(buffer.count) bytes of an unfinished line were not recorded" : ""
+        note("stopped; session \(prov.sessionID) stays open for --resume\(rest)")
+        return signal
+      }
+    }
+  }
+
+  mutating func close() throws(LogError) {
+    guard !isClosed else { return }
+    // Reopened and left as it was: its end is the one that it had.
+    let session = prov.session
+    if let endedAt = session.endedAt {
+      try prov.close(outcome: session.outcome, endedAt: endedAt)
+    } else {
+      try prov.close()
+    }
+  }
+
+  private mutating func takeLines() throws(LogError) {
+    try take(wholeBuffer: false)
+    guard buffer.count <= RecordLine.sizeMax else {
+      throw bad(LogError(.tooLarge, "the line is longer than \(RecordLine.sizeMax) bytes", offset: 0), line: lineNumber + 1)
+    }
+  }
+
+  /// Records the whole lines of the buffer, or all of it; what came before a bad line is kept.
+  private mutating func take(wholeBuffer: Bool) throws(LogError) {
+    var start = 0
+    do throws(LogError) {
+      while let end = endOfLine(from: start, wholeBuffer: wholeBuffer) {
+        lineNumber += 1
+        try takeLine(start, end)
+        start = end + 1
+      }
+    } catch {
+      try record()
+      throw bad(error, line: lineNumber)
+    }
+    try record()
+    buffer.removeFirst(min(start, buffer.count))
+  }
+
+  private func endOfLine(from start: Int, wholeBuffer: Bool) -> Int? {
+    guard start < buffer.count else { return nil }
+    return buffer.firstIndex(of: 0x0A, from: start) ?? (wholeBuffer ? buffer.count : nil)
+  }
+
+  private mutating func takeLine(_ start: Int, _ end: Int) throws(LogError) {
+    guard end - start <= RecordLine.sizeMax else { throw LogError(.tooLarge, "the line is longer than \(RecordLine.sizeMax) bytes", offset: 0) }
+    switch try RecordLine(UnsafeRawBufferPointer(rebasing: buffer.bytes[start..<end])) {
+    case nil: break
+    case .action(let action)?:
+      batch.append(action)
+      batchLines.append(lineNumber)
+      isClosed = false
+    case .close(let outcome, let endedAt)?:
+      try record()
+      try prov.close(outcome: outcome, endedAt: endedAt)
+      isClosed = true
+    }
+  }
+
+  private mutating func record() throws(LogError) {
+    guard !batch.isEmpty else { return }
+    defer {
+      batch.removeAll(keepingCapacity: true)
+      batchLines.removeAll(keepingCapacity: true)
+    }
+    let seqs: Range<Int64>
+    do throws(BatchError) {
+      seqs = try prov.recordActions(batch)
+    } catch {
+      guard error.error.code == .tooLarge || error.error.code == .invalidInput else { throw error.error }
+      throw bad(error.error, line: batchLines[error.kept])
+    }
+    try acknowledge(seqs)
+  }
+
+  private mutating func acknowledge(_ seqs: Range<Int64>) throws(LogError) {
+    guard acknowledges else { return }
+    for seq in seqs { try output.line(String(seq)) }
+    try output.flush()
+    guard output.isOpen else {
+      throw LogError(.io, "standard output was closed, so nothing can be acknowledged; session \(prov.sessionID) stays open for --resume")
+    }
+  }
+
+  /// Names the line and the byte in it.
+  private func bad(_ error: LogError, line: Int) -> LogError {
+    guard error.path == nil, error.code == .invalidInput || error.code == .tooLarge else { return error }
+    return LogError(
+      .invalidInput,
+      "line \(line), column \((error.offset ?? 0) + 1): \(error.message); what came before is kept, session \(prov.sessionID) stays open for --resume",
+      path: "")
+  }
+}
