@@ -34,6 +34,12 @@ let package = Package(
     .target(name: "ProvenanceLog", dependencies: ["LogStorage", "LogFormat", "ProvenanceModel"], swiftSettings: strict),
     .executableTarget(name: "ckprov-log", dependencies: ["ProvenanceLog", argumentParser, subprocess, systemPackage], swiftSettings: strict),
 
+    .target(
+      name: "TestSupport", dependencies: ["ProvenanceLog", "LogStorage", subprocess, systemPackage], path: "Tests/TestSupport",
+      swiftSettings: strict),
+    .testTarget(
+      name: "DifferentialTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport", "ckprov-log"],
+      exclude: ["reference.py", "Fixtures"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -75,7 +75,7 @@ def read_file(path):
     import lz4.frame
     try:
         with lz4.frame.open(path) as file:
-            while piece := file.read1():
+            for piece in iter(file.read1, b""):
                 data += piece
     except (RuntimeError, EOFError) as error:
         fault = f"the file cannot be unpacked to its end: {error}"
@@ -164,7 +164,7 @@ class Log:
         """The end of the file, a torn tail, or corruption? rest is what stands behind the last whole frame."""
         first, doubtful = self.header.first_sequence, rest.rstrip(b"\0")
         require(self.sequence > first + (first == 0), "corruption: the segment was synced with this frame")
-        require(self.sequence in self.numbers or not self.numbers, "damaged or missing, for the next file vouches for it")
+        require(self.sequence in self.numbers or not self.numbers, "damaged or missing: the next file vouches for this")
         if doubtful and not self.numbers:
             for pos in range(0, len(rest), 8):
                 header, frame = segment_header(rest, pos), frame_header(rest, pos, self.header.salt)

@@ -1,16 +1,16 @@
 extension JSONValue {
   /// The JSON that `value` encodes as.
   ///
-  /// - Keys keep the order in which they are encoded; one that repeats replaces the earlier in its place. A `Dictionary` has no order:
-  ///   where it becomes an object, its keys are sorted by code point. A `Set`, or a `Dictionary` that becomes an array, comes as it
-  ///   iterates.
+  /// - Keys keep the order in which they are encoded; one that repeats replaces the earlier in its place. A `Dictionary` has no
+  ///   order: where it becomes an object, its keys are sorted by code point. A `Set`, or a `Dictionary` that becomes an array,
+  ///   comes as it iterates.
   /// - Integers of all widths are exact, NaN and infinities are kept, and a `Float` is the `Double` of exactly its value
   ///   (`Float(0.1)` is `0.10000000149011612`).
   /// - `nil` is null where it is encoded; properties that are `nil` leave no key, as `encodeIfPresent` has it.
   /// - `JSONValue`, `JSONObject`, `JSONString` and `LargeInteger` are taken as they are. `Date`, `Data`, `URL` and other types of
   ///   Foundation encode as they do by themselves: a `Date` is seconds since 2001, `Data` an array of numbers.
-  /// - Throws: `invalidInput` for whatever error a value throws while it encodes, or if it encodes nothing or as two things at a time;
-  ///   `tooLarge` for more than 512 containers inside each other. Both name the path of keys, as in `steps[2].name`.
+  /// - Throws: `invalidInput` for whatever error a value throws while it encodes, or if it encodes nothing or as two things at a
+  ///   time; `tooLarge` for more than 512 containers inside each other. Both name the path of keys, as in `steps[2].name`.
   public init(encoding value: some Encodable) throws(LogError) {
     guard let json = try encodedTree(value, at: .root, depth: 0) else {
       throw LogError(.invalidInput, "\(type(of: value)) does not encode any value")

@@ -103,8 +103,8 @@ public struct ParsedURN: Sendable, Equatable {
 extension URN {
   /// Takes a URN apart; of what is none, `isValid` is false and `error` says why.
   ///
-  /// The reference raises `ValueError` where an action's timestamp is of digits that `int()` does not read (`a/b-²`), or of more than
-  /// 4,300; here that is an `error` too.
+  /// The reference raises `ValueError` where an action's timestamp is of digits that `int()` does not read (`a/b-²`), or of more
+  /// than 4,300; here that is an `error` too.
   public static func parse(_ urn: JSONString) -> ParsedURN {
     guard let parts = URNPattern.base(CodePoints(urn)) else { return ParsedURN(urn: urn, error: "Does not match URN pattern") }
     let type = JSONString(parts.entityType)

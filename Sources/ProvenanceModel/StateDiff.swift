@@ -1,7 +1,8 @@
 /// What differs between two states, as the reference's `_compute_state_diff` words it; `nil` if either is empty.
 ///
 /// `key: OLD -> NEW` if a side is a number, string or boolean, otherwise `key: changed`; keys by code point, joined by ` | `;
-/// `no change` when equal. A member that is missing is `None`, like one that is null: to be called before null members are dropped.
+/// `no change` when equal. A member that is missing is `None`, like one that is null: so this comes before null members are
+/// dropped.
 package func diffSummary(before: JSONObject, after: JSONObject) -> JSONString? {
   guard !before.isEmpty, !after.isEmpty else { return nil }
   var bytes: [UInt8] = []

@@ -1,4 +1,4 @@
-/// Concept Kernel URNs: `ckp://{EntityType}#{Identifier}[:{Version}][?{Query}]`, as `cklib.urn` builds, parses and validates them.
+/// Concept Kernel URNs, `ckp://{EntityType}#{Identifier}[:{Version}][?{Query}]`: built, parsed and validated as by `cklib.urn`.
 ///
 ///     let urn = URN.buildKernel("TG.Cymatics")            // ckp://Kernel#TG.Cymatics:v1.0
 ///     URN.parse(urn).kernelName                           // TG.Cymatics

@@ -32,8 +32,8 @@ extension JSONString {
   }
 }
 
-/// The regular expressions of `cklib.urn`, over code points. Each matches as `re.match` does: `\d` is a decimal digit of any script,
-/// `.` no newline, and `$` stands at the end and before a newline that ends the text.
+/// The regular expressions of `cklib.urn`, over code points. Each matches as `re.match` does: `\d` is a decimal digit of any
+/// script, `.` no newline, and `$` stands at the end and before a newline that ends the text.
 enum URNPattern {
   /// `^ckp://([A-Za-z]+)#([^:?]+?)(?::v(\d+\.\d+(?:\.\d+)?))?(?:\?(.+))?$`
   ///

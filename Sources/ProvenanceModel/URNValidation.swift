@@ -26,8 +26,8 @@ extension URN {
 
   /// Checks a URN against the rules of its entity type, in the reference's words.
   ///
-  /// The reference's checks that cannot fail once the URN is taken apart (its protocol, its `#`, its version, the length of a timestamp)
-  /// are not here, nor is that of a goal's id, which it never reaches.
+  /// The reference's checks that cannot fail once the URN is taken apart (its protocol, its `#`, its version, the length of a
+  /// timestamp) are not here, nor is that of a goal's id, which it never reaches.
   public static func validate(_ urn: JSONString) -> URNValidation {
     let parsed = parse(urn)
     guard let type = parsed.entityType, let identifier = parsed.identifier else {

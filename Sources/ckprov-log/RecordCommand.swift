@@ -20,10 +20,10 @@ struct RecordCommand: ParsableCommand {
       """)
 
   @OptionGroup var storage: StorageOptions
-  @Option(help: "What the session is for.") var label: String?
-  @Option(name: .customLong("kernel-urn"), help: ArgumentHelp("The kernel that records, ckp://Kernel#NAME:vX.Y.", valueName: "urn"))
+  @Option(parsing: .unconditional, help: "What the session is for.") var label: String?
+  @Option(name: .customLong("kernel-urn"), parsing: .unconditional, help: ArgumentHelp("The kernel that records, ckp://Kernel#NAME:vX.Y.", valueName: "urn"))
   var kernelURN: String?
-  @Option(help: ArgumentHelp("Which action initiated the session.", valueName: "action")) var kernelAction: String?
+  @Option(parsing: .unconditional, help: ArgumentHelp("Which action initiated the session.", valueName: "action")) var kernelAction: String?
   @Option(name: .customLong("session-id"), help: ArgumentHelp("An id that is free; default: one is drawn.", valueName: "id"))
   var sessionID: SessionID?
   @Option(help: ArgumentHelp("Default: now.", valueName: "timestamp")) var startedAt: Timestamp?

@@ -483,6 +483,11 @@ def random_close_line(r, started_at, always_stamped):
     return spelled(r, Object([("close", Object(members))]))
 
 
+def random_message(r):
+    """An error's text: any string but with lone surrogates, which no Swift error can carry."""
+    return random_string(r).encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
+
+
 def random_verified_action(r):
     captures = r.random() < 0.6
     max_attempts = r.choice((0, 1, 2, 3, 3, 3, 5))
@@ -490,12 +495,12 @@ def random_verified_action(r):
     for _ in range(max_attempts):
         before, after = [r.choice((state, state, state, None, {"raises": True})) for state in random_states(r)]
         before, after = [spelled(r, state) if isinstance(state, Object) else state for state in (before, after)]
-        fault = {"type": r.choice(list(FAULTS)), "message": random_string(r)}
+        fault = {"type": r.choice(list(FAULTS)), "message": random_message(r)}
         attempts.append({
             "before": before if captures else None,
             "action": fault if r.random() < 0.25 else None,
             "after": after if captures else None,
-            "verify": {"message": random_string(r)} if r.random() < 0.2 else r.random() < 0.35})
+            "verify": {"message": random_message(r)} if r.random() < 0.2 else r.random() < 0.35})
     call = {"action_type": mostly(r, ACTION_TYPES), "kernel": mostly(r, KERNELS),
             "via_edge": mostly(r, EDGES) if r.random() < 0.5 else None,
             "intent": spelled(r, random_object(r)) if r.random() < 0.7 else None,
