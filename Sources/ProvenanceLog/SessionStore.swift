@@ -55,6 +55,14 @@ public struct SessionStore: Sendable {
       }
     }
 
+    /// Bytes on disk; 0 if it has just been removed.
+    package func size(in directory: SessionsDirectory) -> UInt64 {
+      switch kind {
+      case .log(let id, _): return (try? directory.log(of: id).size()) ?? 0
+      case .legacy: return ((try? directory.fileSystem.status(of: path)) ?? nil)?.size ?? 0
+      }
+    }
+
     /// `nil` for a JSON file that lacks what a session has.
     package var session: Session? {
       switch kind {

@@ -88,6 +88,8 @@ package struct SessionSummary: Sendable, Equatable {
     lastKernel = ""
   }
 
+  package var outcome: JSONString { end?.outcome ?? "in_progress" }
+
   package mutating func apply(seq: Int64, outcome: JSONString, kernelName: JSONString) {
     end = nil
     actionCount += 1
@@ -143,11 +145,15 @@ public struct Session: Sendable {
   public var startedAt: Timestamp { header.startedAt }
   public var wasAssociatedWith: JSONString { header.wasAssociatedWith }
   /// `nil` while it is in progress.
-  public var endedAt: Timestamp? { summary.end?.endedAt }
+  public var endedAt: Timestamp? { end?.endedAt }
   /// `nil` while it is in progress.
-  public var durationMS: Int64? { summary.end?.durationMS }
+  public var durationMS: Int64? { end?.durationMS }
   /// `complete`, `failed`, `partial`, `in_progress`, or what it was closed with.
-  public var outcome: JSONString { summary.end?.outcome ?? "in_progress" }
+  public var outcome: JSONString { end?.outcome ?? "in_progress" }
+
+  // Not inlined: with `summary.end?.…` in another module, Swift 6.3.1's optimizer fails ("Found ownership error").
+  @inline(never)
+  private var end: SessionEnd? { summary.end }
   /// Sorted by code point.
   public var kernelsInvolved: [JSONString] { summary.kernels.sorted() }
   public var actionCount: UInt64 { summary.actionCount }

@@ -120,16 +120,18 @@ struct ListCommand: ParsableCommand {
 
   private func printTable(_ entries: [SessionStore.Entry], to out: inout Output) throws(LogError) {
     var rows = [["SESSION", "STARTED", "OUTCOME", "ACTIONS", "DURATION", "SIZE", "LABEL"]]
-    for entry in entries {
-      guard let session = entry.session else { continue }
-      let size = try? session.isLegacy ? DiskFileSystem().status(of: entry.path)?.size : storage.store.directory.log(of: session.sessionID).size()
-      rows.append([
-        entry.name, session.startedAt.description.prefix(10) + " " + session.startedAt.description.dropFirst(11).prefix(8), shortened(session.outcome, to: 16),
-        String(session.actionCount), session.durationMS.map { durationText(milliseconds: $0) } ?? "", size.map { sizeText($0) } ?? "",
-        shortened(session.label, to: 48),
-      ])
-    }
+    rows += entries.compactMap(row)
     for line in table(rows, rightAligned: [3, 4, 5]) { try out.line(line) }
+  }
+
+  private func row(_ entry: SessionStore.Entry) -> [String]? {
+    guard let session = entry.session else { return nil }
+    let startedAt = session.startedAt.description
+    let duration = session.durationMS.map { durationText(milliseconds: $0) } ?? ""
+    return [
+      entry.name, "\(startedAt.prefix(10)) \(startedAt.dropFirst(11).prefix(8))", shortened(session.outcome, to: 16),
+      String(session.actionCount), duration, sizeText(entry.size(in: storage.store.directory)), shortened(session.label, to: 48),
+    ]
   }
 
   private func printJSON(_ entries: [SessionStore.Entry], to out: inout Output) throws(LogError) {

@@ -107,7 +107,7 @@ package struct SessionProjection: ~Copyable {
     json["ended_at"] = summary.end.map { .string(JSONString($0.endedAt.description)) }
     json["was_associated_with"] = .string(header.wasAssociatedWith)
     json["duration_ms"] = summary.end.map { .integer($0.durationMS) }
-    json["outcome"] = .string(summary.end?.outcome ?? "in_progress")
+    json["outcome"] = .string(summary.outcome)
     json["kernels_involved"] = .array(summary.kernels.sorted().map(JSONValue.string))
     try output.appendIndented(.object(json), level: level)
     // The object stays open: its last line, with the brace, makes way for the actions.
