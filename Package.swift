@@ -40,6 +40,12 @@ let package = Package(
     .testTarget(
       name: "DifferentialTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport", "ckprov-log"],
       exclude: ["reference.py", "Fixtures"], swiftSettings: strict),
+    .testTarget(
+      name: "ProvenanceModelTests", dependencies: ["ProvenanceModel", "TestSupport"], exclude: ["reference_text.py"], swiftSettings: strict),
+    .testTarget(name: "LogFormatTests", dependencies: ["LogFormat", "CChecksum", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "LogStorageTests", dependencies: ["LogStorage", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "ProvenanceLogTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "CommandTests", dependencies: ["TestSupport", "LogStorage", "ckprov-log"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

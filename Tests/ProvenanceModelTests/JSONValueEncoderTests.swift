@@ -156,18 +156,17 @@ struct JSONValueEncoderTests {
     #expect(throws: LogError.self) { try JSONValue(encoding: nothing) }
   }
 
-  @Test(arguments: [true, false])
-  func errorsNameTheCodingPath(asEncodingError: Bool) throws {
+  @Test(arguments: ["Refusal()", "no use", "no place"])
+  func errorsNameTheCodingPath(reason: String) throws {
     struct Refusal: Error {}
     let bad = Custom { encoder in
-      if asEncodingError {
-        throw EncodingError.invalidValue(0, EncodingError.Context(codingPath: encoder.codingPath, debugDescription: "no use"))
-      }
-      throw Refusal()
+      if reason == "Refusal()" { throw Refusal() }
+      let path = reason == "no place" ? [] : encoder.codingPath
+      throw EncodingError.invalidValue(0, EncodingError.Context(codingPath: path, debugDescription: reason))
     }
     let error = #expect(throws: LogError.self) { try JSONValue(encoding: ["steps": [Custom { _ in }, bad]]) }
     #expect(error?.code == .invalidInput)
-    #expect(error?.message == "cannot encode steps[1]: " + (asEncodingError ? "no use" : "Refusal()"))
+    #expect(error?.message == "cannot encode steps[1]: \(reason)")
   }
 
   @Test func aValueThatEncodesAsTwoThingsIsRefused() throws {

@@ -136,7 +136,7 @@ struct URNTests {
     var random = ValueGenerator(for: "urns")
     let types = ["Kernel", "Process", "Check", "Task", "Goal", "Instance", "Edge", "Action", "Role", "Other"]
     let urns =
-      types.flatMap { type in identifiers.map { JSONString("ckp://\(type)#\($0)") } } + (0..<1500).map { _ in random.urn() }
+      types.flatMap { type in identifiers.map { JSONString("ckp://\(type)#\($0)") } } + (0..<700).map { _ in random.urn() }
     let answers = ReferencePython.answers(to: urns.flatMap { [["parse_urn", .string($0)], ["validate_urn", .string($0)]] })
     #expect(answers.count == 2 * urns.count)
     for (index, urn) in urns.enumerated() {
@@ -164,7 +164,7 @@ struct URNTests {
       questions.append(question)
       ours.append(.string(answer))
     }
-    for _ in 0..<200 {
+    for _ in 0..<100 {
       let (a, b, c) = (random.urn(), random.string(), random.string())
       let number = Int64(random.below(3)) * Int64(random.below(1 << 50))
       ask(["name", .string(a)], URN.kernelName(ofURN: a))
