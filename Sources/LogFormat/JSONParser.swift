@@ -1,4 +1,4 @@
-public import ProvenanceModel
+package import ProvenanceModel
 
 /// JSON text, read as Python's `json.loads` reads it: NaN and infinities, lone surrogates, integers of up to 4,300 digits, the last of two equal
 /// keys in the place of the first. Deeper than `depthMax` levels is refused.
@@ -291,13 +291,6 @@ extension JSONValue {
     var parser = try JSONParser(bytes)
     self = try parser.value()
     try parser.end()
-  }
-
-  /// One JSON text.
-  /// - Throws: `LogError` `invalidInput` or `tooLarge` with the offset and the reason.
-  public init(json text: String) throws(LogError) {
-    let bytes = Array(text.utf8)
-    self = try bytes.withRawBytes { bytes throws(LogError) in try JSONValue(json: bytes) }
   }
 
   /// Compact JSON in pure ASCII, as Python's `json.dumps(value, separators=(",", ":"))`; null members are kept.
