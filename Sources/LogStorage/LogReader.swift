@@ -22,6 +22,8 @@ package struct LogReader: ~Copyable {
   private var file: SegmentFile
   /// The header of the file behind the current one: says where this one ends.
   private var successor: SegmentHeader?
+  /// Why there is no such header although there is such a file: thrown when what stands before it has been read.
+  private var successorDamage: LogError?
   private var segment: SegmentHeader
   /// Raw offset of the current segment's header.
   private var segmentStart: UInt64 = 0
@@ -182,7 +184,7 @@ package struct LogReader: ~Copyable {
     if fileIndex + 1 == files.count {
       guard try newFileAppeared() else { return false }
     }
-    guard let successor else { throw corrupt("missing: what follows this file") }
+    guard let successor else { throw successorDamage ?? corrupt("missing: what follows this file") }
     try check(successor.predecessor)
     fileIndex += 1
     file = try SegmentFile.open(files[fileIndex], in: log)
@@ -201,14 +203,20 @@ package struct LogReader: ~Copyable {
 
   private mutating func lookAhead() throws(LogError) {
     successor = nil
+    successorDamage = nil
     guard fileIndex + 1 < files.count else { return }
-    var next = try SegmentFile.open(files[fileIndex + 1], in: log)
-    successor = try Self.header(at: 0, in: &next, log)
+    do throws(LogError) {
+      var next = try SegmentFile.open(files[fileIndex + 1], in: log)
+      successor = try Self.header(at: 0, in: &next, log)
+    } catch {
+      guard error.code == .corrupt || error.code == .unsupportedVersion else { throw error }
+      successorDamage = error
+    }
   }
 
   /// Whether the log has gone on in another file since it was listed.
   private mutating func newFileAppeared() throws(LogError) -> Bool {
-    if fileIndex + 1 < files.count { throw corrupt("missing: what stands between this file and the next") }
+    if fileIndex + 1 < files.count { throw successorDamage ?? corrupt("missing: what stands between this file and the next") }
     let later = try log.segments().filter { $0.firstSequence > file.name.firstSequence }
     guard !later.isEmpty else { return false }
     files = files[...fileIndex] + later
