@@ -46,8 +46,6 @@ package struct LogWriter: ~Copyable {
   /// - Throws: `LogError` `tooLarge`; the frame is then gone from the buffer, those before it stay.
   package mutating func endFrame(at start: Int, _ kind: FrameKind) throws(LogError) {
     try buffer.endFrame(at: start, kind: kind, sequence: nextSequence, unsynced: nextSequence - syncedBelow, salt: salt)
-    if kind == .checkpoint { checkpointOffset = size + UInt64(start) }
-    endsWithMark = kind == .mark
     nextSequence += 1
     pendingFrames += 1
   }
@@ -89,6 +87,8 @@ package struct LogWriter: ~Copyable {
     while kept < pendingFrames {
       let header = FrameHeader(unchecked: UnsafeRawBufferPointer(rebasing: buffer.bytes[offset...]))
       guard offset + header.frameSize <= written else { break }
+      if header.kind == .checkpoint { checkpointOffset = size + UInt64(offset) }
+      endsWithMark = header.kind == .mark
       offset += header.frameSize
       lastCRC = header.headerCRC
       kept += 1

@@ -77,7 +77,9 @@ public struct JSONString: Sendable {
 extension JSONString: Hashable, Comparable {
   public static func == (a: JSONString, b: JSONString) -> Bool {
     switch (a.storage, b.storage) {
-    case (.text(let x), .text(let y)): x.utf8.count == y.utf8.count && x.utf8.elementsEqual(y.utf8)
+    // Swift's `==` is quick and finds more strings equal than there are; in ASCII it is exact.
+    case (.text(let x), .text(let y)):
+      x.utf8.count == y.utf8.count && x == y && (x.utf8Span.isKnownASCII || x.utf8.elementsEqual(y.utf8))
     case (.surrogates(let x), .surrogates(let y)): x == y
     default: false
     }
@@ -85,7 +87,9 @@ extension JSONString: Hashable, Comparable {
 
   /// By code point, which is the order of the WTF-8 bytes.
   public static func < (a: JSONString, b: JSONString) -> Bool {
-    if case .text(let x) = a.storage, case .text(let y) = b.storage { return x.utf8.lexicographicallyPrecedes(y.utf8) }
+    if case .text(let x) = a.storage, case .text(let y) = b.storage {
+      return x.utf8Span.span.withUnsafeBufferPointer { x in y.utf8Span.span.withUnsafeBufferPointer { x.lexicographicallyPrecedes($0) } }
+    }
     return a.bytes.lexicographicallyPrecedes(b.bytes)
   }
 
