@@ -30,10 +30,10 @@ extension ByteBuffer {
     out = writeKernelURN(kernel, to: copy("\",\"kernel\":\"", to: out))
     out = write(UInt8(ascii: "\""), to: out)
     if let viaEdge = action.viaEdge { out = write(viaEdge, to: copy(",\"via_edge\":", to: out)) }
-    if let intent = action.intent { out = try write(intent, to: copy(",\"intent\":", to: out)) }
-    if let evidence = action.evidence { out = try write(evidence, to: copy(",\"evidence\":", to: out)) }
-    if let beforeState = action.beforeState { out = try write(beforeState, to: copy(",\"before_state\":", to: out)) }
-    if let afterState = action.afterState { out = try write(afterState, to: copy(",\"after_state\":", to: out)) }
+    if let intent = action.intent { out = write(intent, to: copy(",\"intent\":", to: out)) }
+    if let evidence = action.evidence { out = write(evidence, to: copy(",\"evidence\":", to: out)) }
+    if let beforeState = action.beforeState { out = write(beforeState, to: copy(",\"before_state\":", to: out)) }
+    if let afterState = action.afterState { out = write(afterState, to: copy(",\"after_state\":", to: out)) }
     if let diffSummary { out = LogFormat.write(diffSummary, to: copy(",\"diff_summary\":", to: out)) }
     out = LogFormat.write(action.attempt, to: copy(",\"attempt\":", to: out))
     out = LogFormat.write(generatedAt, to: copy(",\"generated_at\":", to: out))
@@ -63,18 +63,17 @@ private func payloadSizeMax(_ payload: Payload?) throws(LogError) -> Int {
   }
 }
 
-private func write(_ payload: Payload, to out: OutPointer) throws(LogError) -> OutPointer {
+private func write(_ payload: Payload, to out: OutPointer) -> OutPointer {
   switch payload {
   case .object(let object): write(object, to: out)
-  case .raw(let raw) where raw.hasNullMembers: write(try raw.object(), to: out)
   case .raw(let raw): copy(raw.bytes, to: out)
   }
 }
 
 extension RawJSON {
-  /// The object that the bytes mean.
+  /// The object that it means, members that are null included.
   package func object() throws(LogError) -> JSONObject {
-    let value = try bytes.withRawBytes { bytes throws(LogError) in try JSONValue(json: bytes) }
+    let value = try (bytesWithNulls ?? bytes).withRawBytes { bytes throws(LogError) in try JSONValue(json: bytes) }
     guard case .object(let object) = value else { throw LogError(.invalidInput, "a payload must be a JSON object") }
     return object
   }
@@ -89,10 +88,10 @@ extension Payload {
     }
   }
 
-  package func withoutNulls() throws(LogError) -> Payload {
+  package func withoutNulls() -> Payload {
     switch self {
-    case .raw(let raw) where !raw.hasNullMembers: self
-    default: .object(strippingNulls(from: try object()))
+    case .raw(let raw): .raw(RawJSON(canonical: raw.bytes, withNulls: nil))
+    case .object(let object): .object(strippingNulls(from: object))
     }
   }
 }

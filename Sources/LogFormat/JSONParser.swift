@@ -12,9 +12,7 @@ package struct JSONParser {
   /// Offset of the next byte.
   package private(set) var position = 0
   private var depth: Int
-  /// The greatest depth met so far.
-  package private(set) var depthReached = 0
-  package private(set) var metNullMember = false
+  package fileprivate(set) var metNullMember = false
   /// Offset of the key that was read last.
   package private(set) var keyOffset = 0
 
@@ -76,22 +74,31 @@ package struct JSONParser {
   package mutating func enter() throws(LogError) {
     guard depth < Self.depthMax else { throw failure("nested deeper than \(Self.depthMax) levels", .tooLarge) }
     depth += 1
-    depthReached = max(depthReached, depth)
     position += 1
   }
 
   /// The next key of the object that was entered, with its colon taken; `nil` when the object has ended.
   package mutating func nextKey(isFirst: Bool) throws(LogError) -> JSONString? {
-    guard try goesOn(until: UInt8(ascii: "}"), isFirst: isFirst, "',' or '}'") else { return nil }
+    guard try nextMember(isFirst: isFirst) else { return nil }
+    let key = try string()
+    try takeColon()
+    return key
+  }
+
+  /// Goes to the opening quote of the next key; false when the object has ended.
+  mutating func nextMember(isFirst: Bool) throws(LogError) -> Bool {
+    guard try goesOn(until: UInt8(ascii: "}"), isFirst: isFirst, "',' or '}'") else { return false }
     skipSpace()
     guard peek() == UInt8(ascii: "\"") else { throw failure("a key in double quotes is expected here") }
     keyOffset = position
-    let key = try string()
+    return true
+  }
+
+  mutating func takeColon() throws(LogError) {
     skipSpace()
     guard peek() == UInt8(ascii: ":") else { throw failure("':' is expected here") }
     position += 1
     skipSpace()
-    return key
   }
 
   /// Whether the array that was entered has another element; when not, its `]` was taken.
@@ -99,7 +106,7 @@ package struct JSONParser {
     try goesOn(until: UInt8(ascii: "]"), isFirst: isFirst, "',' or ']'")
   }
 
-  private mutating func goesOn(until close: UInt8, isFirst: Bool, _ expected: String) throws(LogError) -> Bool {
+  private mutating func goesOn(until close: UInt8, isFirst: Bool, _ expected: StaticString) throws(LogError) -> Bool {
     skipSpace()
     if peek() == close {
       position += 1
@@ -132,6 +139,16 @@ package struct JSONParser {
 
   // MARK: Tokens
 
+  var remaining: Int { bytes.count - position }
+
+  var current: UInt8? { peek() }
+
+  mutating func advance(by count: Int) { position += count }
+
+  func base(at offset: Int) -> UnsafeRawPointer { bytes.baseAddress! + offset }
+
+  mutating func noteNullMember() { metNullMember = true }
+
   @inline(__always)
   private func peek() -> UInt8? { position < bytes.count ? bytes[position] : nil }
 
@@ -153,14 +170,32 @@ package struct JSONParser {
     return true
   }
 
+  private func digitsEnd(_ from: Int) -> Int {
+    var end = from
+    while end < bytes.count, 0x30...0x39 ~= bytes[end] { end += 1 }
+    return end
+  }
+
+  /// Takes the text of an integer; `nil`, with nothing taken, if what stands here is none.
+  mutating func integerText() throws(LogError) -> UnsafeRawBufferPointer? {
+    let start = position
+    guard start < bytes.count else { return nil }
+    let figures = bytes[start] == UInt8(ascii: "-") ? start + 1 : start
+    let end = figures < bytes.count && bytes[figures] == 0x30 ? figures + 1 : digitsEnd(figures)
+    guard end > figures else { return nil }
+    if end < bytes.count, bytes[end] == UInt8(ascii: ".") || bytes[end] | 0x20 == UInt8(ascii: "e") { return nil }
+    guard end - figures <= LargeInteger.digitsMax else { throw tooManyDigits(end - figures) }
+    position = end
+    return UnsafeRawBufferPointer(rebasing: bytes[start..<end])
+  }
+
+  private func tooManyDigits(_ count: Int) -> LogError {
+    failure("an integer of \(count) digits is over the limit of \(LargeInteger.digitsMax)", .tooLarge)
+  }
+
   private mutating func number() throws(LogError) -> JSONValue {
     let start = position
     var at = position
-    func digitsEnd(_ from: Int) -> Int {
-      var end = from
-      while end < bytes.count, 0x30...0x39 ~= bytes[end] { end += 1 }
-      return end
-    }
     if bytes[at] == UInt8(ascii: "-") { at += 1 }
     let figures = at
     at = at < bytes.count && bytes[at] == 0x30 ? at + 1 : digitsEnd(at)
@@ -177,9 +212,7 @@ package struct JSONParser {
         at = digitsEnd(at + 1 + sign)
       }
     }
-    if isInteger, at - figures > LargeInteger.digitsMax {
-      throw failure("an integer of \(at - figures) digits is over the limit of \(LargeInteger.digitsMax)", .tooLarge)
-    }
+    if isInteger, at - figures > LargeInteger.digitsMax { throw tooManyDigits(at - figures) }
     position = at
     if isInteger, at - start <= 18 { return .integer(small(start..<at)) }
     let text = String(decoding: UnsafeRawBufferPointer(rebasing: bytes[start..<at]), as: UTF8.self)
@@ -220,6 +253,34 @@ package struct JSONParser {
     }
   }
 
+  /// Copies what needs no escape: up to the next quote, backslash, control character, DEL or byte beyond ASCII. May store up to 8 bytes more.
+  mutating func copyPlain(to start: OutPointer) -> OutPointer {
+    var out = start
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    while bytes.count - position >= 8 {
+      let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self))
+      UnsafeMutableRawPointer(out).storeBytes(of: word.littleEndian, as: UInt64.self)
+      let quote = word ^ ones &* 0x22
+      let backslash = word ^ ones &* 0x5C
+      let flags =
+        (word | (word &+ ones) | (quote &- ones) | (backslash &- ones) | (word &- ones &* 0x20)) & (ones &* 0x80)
+      if flags == 0 {
+        position += 8
+        out += 8
+        continue
+      }
+      // The lowest flag is true; those above it may come of a borrow.
+      let plain = flags.trailingZeroBitCount / 8
+      position += plain
+      return out + plain
+    }
+    while let byte = peek(), byte >= 0x20, byte < 0x7F, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
+      out = write(byte, to: out)
+      position += 1
+    }
+    return out
+  }
+
   /// Offset of the next quote, backslash or control character.
   private func endOfPlain(from start: Int) -> Int {
     var at = start
@@ -237,7 +298,7 @@ package struct JSONParser {
     return at
   }
 
-  private mutating func appendEscape(to content: inout [UInt8]) throws(LogError) {
+  mutating func appendEscape(to content: inout [UInt8]) throws(LogError) {
     guard position + 1 < bytes.count else { throw failure("the text ends within an escape") }
     let simple: UInt8
     switch bytes[position + 1] {
@@ -270,7 +331,7 @@ package struct JSONParser {
     }
   }
 
-  private func unit(at offset: Int) -> UInt32? {
+  func unit(at offset: Int) -> UInt32? {
     guard bytes.count - offset >= 6, bytes[offset] == UInt8(ascii: "\\"), bytes[offset + 1] == UInt8(ascii: "u") else { return nil }
     var unit: UInt32 = 0
     for digit in bytes[offset + 2..<offset + 6] {
@@ -293,12 +354,12 @@ extension JSONValue {
     try parser.end()
   }
 
-  /// Compact JSON in pure ASCII, as Python's `json.dumps(value, separators=(",", ":"))`; null members are kept.
+  /// Compact JSON in pure ASCII, as Python's `json.dumps(value, separators=(",", ":"))`.
   /// - Throws: `LogError` `tooLarge` if it nests deeper than a record may.
-  package func compactJSON() throws(LogError) -> [UInt8] {
+  package func compactJSON(keepingNulls: Bool = true) throws(LogError) -> [UInt8] {
     let value = self
     return [UInt8](unsafeUninitializedCapacity: try encodedSizeMax(value, depth: 0)) { buffer, count in
-      count = write(value, keepingNulls: true, to: buffer.baseAddress!) - buffer.baseAddress!
+      count = write(value, keepingNulls: keepingNulls, to: buffer.baseAddress!) - buffer.baseAddress!
     }
   }
 }
@@ -309,9 +370,26 @@ extension RawJSON {
   package init(json bytes: UnsafeRawBufferPointer) throws(LogError) {
     // A payload stands one level deep in its record.
     var parser = try JSONParser(bytes, depth: 1)
-    guard parser.next() == UInt8(ascii: "{") else { throw parser.failure("a payload must be a JSON object") }
-    let value = try parser.value()
+    var buffer = ByteBuffer(capacity: 0)
+    try self.init(&parser, scratch: &buffer)
     try parser.end()
-    self.init(canonical: try value.compactJSON(), hasNullMembers: parser.metNullMember, depth: parser.depthReached)
+  }
+
+  /// The next value of `parser`, which must be an object. `scratch` is left empty.
+  package init(_ parser: inout JSONParser, scratch: inout ByteBuffer) throws(LogError) {
+    guard parser.next() == UInt8(ascii: "{") else { throw parser.failure("a payload must be a JSON object") }
+    let hadMetNull = parser.metNullMember
+    parser.metNullMember = false
+    try parser.transcode(to: &scratch)
+    let bytes = Array(scratch.bytes)
+    scratch.removeAll()
+    let hasNull = parser.metNullMember
+    parser.metNullMember = hadMetNull || hasNull
+    guard hasNull else {
+      self.init(canonical: bytes, withNulls: nil)
+      return
+    }
+    let value = try bytes.withRawBytes { bytes throws(LogError) in try JSONValue(json: bytes) }
+    self.init(canonical: try value.compactJSON(keepingNulls: false), withNulls: bytes)
   }
 }

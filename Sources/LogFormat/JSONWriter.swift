@@ -188,8 +188,15 @@ private func isPlain(_ word: UInt64) -> Bool {
   return flags & (ones &* 0x80) == 0
 }
 
+/// One UTF-16 code unit, escaped if need be.
+func writeCodeUnit(_ unit: UInt32, to out: OutPointer) -> OutPointer {
+  guard unit < 0x80 else { return writeUnit(unit, to: out) }
+  var byte = UInt8(unit)
+  return writeEscapedScalar(&byte, to: out).1
+}
+
 /// One code point, escaped if need be.
-private func writeEscapedScalar(_ from: UnsafePointer<UInt8>, to out: OutPointer) -> (UnsafePointer<UInt8>, OutPointer) {
+func writeEscapedScalar(_ from: UnsafePointer<UInt8>, to out: OutPointer) -> (UnsafePointer<UInt8>, OutPointer) {
   let first = from[0]
   if first < 0x80 {
     switch first {

@@ -21,16 +21,14 @@ public enum Payload: Sendable, ExpressibleByDictionaryLiteral {
 ///
 /// Made with `RawJSON(_ text:)` out of any JSON text; recording it copies bytes.
 public struct RawJSON: Sendable, Equatable {
-  /// The canonical bytes; members that are null are still there.
+  /// The canonical bytes, without members that are null: what is stored.
   package let bytes: [UInt8]
-  package let hasNullMembers: Bool
-  /// Levels of objects and arrays, this one included.
-  package let depth: Int
+  /// The same with them, if there are such: what states are compared by.
+  package let bytesWithNulls: [UInt8]?
 
-  package init(canonical bytes: [UInt8], hasNullMembers: Bool, depth: Int) {
+  package init(canonical bytes: [UInt8], withNulls bytesWithNulls: [UInt8]?) {
     self.bytes = bytes
-    self.hasNullMembers = hasNullMembers
-    self.depth = depth
+    self.bytesWithNulls = bytesWithNulls
   }
 }
 

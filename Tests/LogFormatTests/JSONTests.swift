@@ -22,13 +22,25 @@ struct JSONTests {
       if case .string(let canonical)? = object["canonical"] {
         accepted += 1
         #expect(try value?.compactJSON() == canonical.bytes, "seed \(seed): \(text)")
+        #expect(try transcoded(text) == canonical.bytes, "seed \(seed): \(text)")
       } else {
         refused += 1
         #expect(value == nil, "seed \(seed): \(text)")
+        #expect((try? transcoded(text)) == nil, "seed \(seed): \(text)")
       }
     }
     #expect(accepted > 100 && refused > 10)
     print("JSON text: seed \(seed), \(accepted) texts read and written as Python does, \(refused) refused")
+  }
+
+  private func transcoded(_ text: JSONString) throws -> [UInt8] {
+    try text.bytes.withRawBytes { bytes throws(LogError) in
+      var parser = try JSONParser(bytes)
+      var buffer = ByteBuffer()
+      try parser.transcode(to: &buffer)
+      try parser.end()
+      return Array(buffer.bytes)
+    }
   }
 
   @Test func everyCodePointIsEscapedAsInPython() async throws {

@@ -38,6 +38,7 @@ private struct Members {
   var keys: Set<JSONString> = []
 
   init(_ parser: inout JSONParser) throws(LogError) {
+    var scratch = ByteBuffer(capacity: 0)
     try parser.enter()
     while let (key, offset) = try parser.nextNewKey(&keys) {
       switch key {
@@ -46,10 +47,10 @@ private struct Members {
       case "kernel": action.kernel = try parser.string(key)
       case "note": action.note = try parser.string(key)
       case "via_edge": action.viaEdge = try parser.stringOrNull(key)
-      case "intent": action.intent = try parser.payload(key)
-      case "evidence": action.evidence = try parser.payload(key)
-      case "before_state": action.beforeState = try parser.payload(key)
-      case "after_state": action.afterState = try parser.payload(key)
+      case "intent": action.intent = try parser.payload(key, &scratch)
+      case "evidence": action.evidence = try parser.payload(key, &scratch)
+      case "before_state": action.beforeState = try parser.payload(key, &scratch)
+      case "after_state": action.afterState = try parser.payload(key, &scratch)
       case "attempt": action.attempt = try parser.integer(key)
       case "generated_at": action.generatedAt = try parser.timestamp(key)
       case "close": close = try Self.close(&parser, offset)
@@ -98,13 +99,11 @@ extension JSONParser {
     }
   }
 
-  fileprivate mutating func payload(_ key: JSONString) throws(LogError) -> Payload? {
+  fileprivate mutating func payload(_ key: JSONString, _ scratch: inout ByteBuffer) throws(LogError) -> Payload? {
+    if next() == UInt8(ascii: "{") { return .raw(try RawJSON(&self, scratch: &scratch)) }
     let (value, offset) = try located()
-    switch value {
-    case .object(let object): return .object(object)
-    case .null: return nil
-    default: throw wrong(key, "an object or null", value, offset)
-    }
+    guard case .null = value else { throw wrong(key, "an object or null", value, offset) }
+    return nil
   }
 
   fileprivate mutating func integer(_ key: JSONString) throws(LogError) -> Int64 {
