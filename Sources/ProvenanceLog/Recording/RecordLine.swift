@@ -35,7 +35,7 @@ package enum RecordLine: Sendable {
 private struct Members {
   var action = Action(actionType: "", outcome: "")
   var close: (outcome: JSONString, endedAt: Timestamp?, offset: Int)?
-  var keys: Set<JSONString> = []
+  var keys: [JSONString] = []
 
   init(_ parser: inout JSONParser) throws(LogError) {
     var scratch = ByteBuffer(capacity: 0)
@@ -62,7 +62,7 @@ private struct Members {
   private static func close(_ parser: inout JSONParser, _ offset: Int) throws(LogError) -> (JSONString, Timestamp?, Int) {
     guard parser.next() == UInt8(ascii: "{") else { throw parser.failure("'close' must be an object") }
     try parser.enter()
-    var keys: Set<JSONString> = []
+    var keys: [JSONString] = []
     var outcome: JSONString = ""
     var endedAt: Timestamp?
     while let (key, offset) = try parser.nextNewKey(&keys) {
@@ -78,9 +78,10 @@ private struct Members {
 
 extension JSONParser {
   /// The next key and where it stands; each may occur once.
-  fileprivate mutating func nextNewKey(_ keys: inout Set<JSONString>) throws(LogError) -> (key: JSONString, offset: Int)? {
+  fileprivate mutating func nextNewKey(_ keys: inout [JSONString]) throws(LogError) -> (key: JSONString, offset: Int)? {
     guard let key = try nextKey(isFirst: keys.isEmpty) else { return nil }
-    guard keys.insert(key).inserted else { throw LogError(.invalidInput, "'\(key)' stands here twice", offset: UInt64(keyOffset)) }
+    guard !keys.contains(key) else { throw LogError(.invalidInput, "'\(key)' stands here twice", offset: UInt64(keyOffset)) }
+    keys.append(key)
     return (key, keyOffset)
   }
 
