@@ -30,6 +30,8 @@ package struct LogReader: ~Copyable {
   /// Raw offset of the next frame.
   private var offset: UInt64 = 0
   private var lastCRC: UInt32 = 0
+  /// Raw bytes of the current file when it was last asked.
+  private var fileSize: UInt64 = 0
   private var frame: FrameHeader?
   /// Every frame with a lower sequence is known to be on stable storage.
   package private(set) var vouchedBelow: UInt64 = 0
@@ -78,19 +80,20 @@ package struct LogReader: ~Copyable {
     frame = nil
     ending = nil
     while true {
-      let limit = try self.limit()
+      let limit = self.limit()
       if offset == limit.offset, limit.isKnown {
         guard try nextFile() else { return end(.clean) }
         continue
       }
       guard offset <= limit.offset else { throw corrupt("a frame reaches behind the end that the next segment states") }
-      let available = Int(clamping: limit.offset - offset)
+      let available = Int(clamping: min(limit.offset, max(fileSize, offset)) - offset)
       var window = try file.bytes(at: offset, atLeast: min(available, FrameHeader.size))
       var finding = inspectFrame(window, available: available, salt: segment.salt, sequence: nextSequence)
       if case .needs(let size) = finding {
         window = try file.bytes(at: offset, atLeast: size)
         finding = inspectFrame(window, available: available, salt: segment.salt, sequence: nextSequence)
       }
+      if case .frame = finding {} else if try fileSizeHasChanged() { continue }
       switch finding {
       case .frame(let header):
         guard header.kind.isReadable else {
@@ -105,8 +108,7 @@ package struct LogReader: ~Copyable {
         try check(header.predecessor)
         try enter(header, at: offset, isFirst: false)
       case .needs:
-        // The file became shorter while it was read: look at it again.
-        continue
+        throw LogError(.io, "the file gives fewer bytes than it has", path: log.path, segment: file.name.description, offset: offset)
       case .bad(let problem, _):
         if limit.isKnown { throw corrupt(Self.reason(problem)) }
         if try newFileAppeared() { continue }
@@ -153,6 +155,7 @@ package struct LogReader: ~Copyable {
   }
 
   private mutating func enter(_ header: SegmentHeader, at start: UInt64, isFirst: Bool) throws(LogError) {
+    if isFirst { fileSize = try file.rawSize() }
     if isFirst, header.firstSequence != file.name.firstSequence {
       throw corrupt("the file's name says sequence \(file.name.firstSequence), its header \(header.firstSequence)")
     }
@@ -172,11 +175,18 @@ package struct LogReader: ~Copyable {
   }
 
   /// Where the frames of this file end at the latest, and whether that is certain.
-  private func limit() throws(LogError) -> (offset: UInt64, isKnown: Bool) {
+  private func limit() -> (offset: UInt64, isKnown: Bool) {
     if let end = successor?.predecessor, end.salt == segment.salt, end.lastSequence >= segment.firstSequence {
       return (segmentStart + end.size, true)
     }
-    return (try file.rawSize(), file.name.isSealed)
+    return (fileSize, file.name.isSealed)
+  }
+
+  /// A writer appends, and cuts off what it failed to write whole.
+  private mutating func fileSizeHasChanged() throws(LogError) -> Bool {
+    let size = try file.rawSize()
+    defer { fileSize = size }
+    return size != fileSize
   }
 
   /// Goes on with the file behind the current one, if there is one.
@@ -231,7 +241,7 @@ package struct LogReader: ~Copyable {
     let begins = segment.firstSequence == 0 ? 2 : segment.firstSequence + 1
     guard nextSequence >= begins else { throw corrupt(Self.reason(problem)) }
     if try log.hasLivingWriter() { return end(.writing) }
-    let size = try file.rawSize()
+    let size = fileSize
     var at = offset
     var doubtEnd = offset
     while at < size {

@@ -153,6 +153,17 @@ struct DamageTests {
     #expect(outcomes.keys.sorted() == ["error", "same data", "torn tail"])
   }
 
+  /// A reader once waited for ever for the bytes that the next segment's header speaks of.
+  @Test func aCutOfAnOlderFileIsNamed() throws {
+    try record()
+    let older = log.path(of: try log.segments()[0].description)
+    let whole = try DiskFileSystem().bytes(of: older)
+    for size in stride(from: 0, to: whole.count, by: 7) {
+      try DiskFileSystem().write(Array(whole[..<size]), to: older)
+      #expect(read().error?.code == .corrupt, "cut to \(size)")
+    }
+  }
+
   @Test func aMissingFileIsNamed() throws {
     try record()
     let files = try log.segments()
