@@ -135,13 +135,14 @@ public final class ProvChain: Sendable {
       let (records, error) = state.record(contentsOf: actions, options)
       return (records: records, error: error, sequence: state.nextSequence)
     }
-    if let last = outcome.records.last {
-      do throws(LogError) { try keepPromise(through: outcome.sequence - 1) } catch { throw BatchError(kept: 0, error: error) }
+    var seqs: Range<Int64> = 0..<0
+    if let first = outcome.records.first, let last = outcome.records.last {
+      do throws(LogError) { try keepPromise(through: outcome.sequence - 1) } catch { throw BatchError(seqs: seqs, error: error) }
       if let liveLine = options.liveLine { for record in outcome.records { liveLine(escapedForTerminal(record.liveLine.description)) } }
-      if outcome.error == nil { return outcome.records[0].seq..<last.seq + 1 }
+      seqs = first.seq..<last.seq + 1
     }
-    if let error = outcome.error { throw BatchError(kept: outcome.records.count, error: error) }
-    return 0..<0
+    if let error = outcome.error { throw BatchError(seqs: seqs, error: error) }
+    return seqs
   }
 
   /// Closes the session: its end is recorded, all of it is put on stable storage, the view is written, the lock is given back.
@@ -206,7 +207,10 @@ public final class ProvChain: Sendable {
 
 /// Why a batch was not recorded whole.
 public struct BatchError: Error, Sendable {
-  /// How many actions, from the first on, were recorded and keep their promise.
-  public let kept: Int
+  /// The seqs of the actions, from the first on, that were recorded and keep their promise.
+  public let seqs: Range<Int64>
   public let error: LogError
+
+  /// How many they are.
+  public var kept: Int { seqs.count }
 }
