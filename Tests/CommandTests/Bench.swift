@@ -71,6 +71,30 @@ struct Bench {
 
   func file(_ name: String, _ text: String) throws -> String { try file(name, Array(text.utf8)) }
 
+  /// A session as the reference would have left it: its JSON alone.
+  func makeLegacy(_ id: String, _ lines: [String]) async throws {
+    try #require(await record(id, lines).status == 0)
+    try #require(await runProgram("rm", ["-r", logPath(id)]).status == 0)
+  }
+
+  /// A session of two segments, so that nothing in the first is in doubt.
+  func recordTwice(_ id: String, _ first: [String], _ second: [String]) async throws {
+    try #require(await record(id, first, "--no-close").status == 0)
+    try #require(await run(["record", "--resume", id], input: Array(second.map { $0 + "\n" }.joined().utf8)).status == 0)
+  }
+
+  /// Flips a bit of the action with this note.
+  func damage(_ id: String, actionWithNote note: String) throws {
+    let mark = Array(#""note":"\#(note)""#.utf8)
+    for name in try DiskFileSystem().names(in: logPath(id)).sorted() where name.hasSuffix(".seg") {
+      var segment = try bytes("\(logPath(id))/\(name)")
+      guard let offset = segment.indices.first(where: { segment[$0...].starts(with: mark) }) else { continue }
+      segment[offset] ^= 1
+      return try DiskFileSystem().write(segment, to: "\(logPath(id))/\(name)")
+    }
+    Issue.record("no action has the note \(note)")
+  }
+
   /// Copies a log of Format/vectors here; it is its session's name.
   func copyVector(_ name: String) throws {
     let fileSystem = DiskFileSystem()

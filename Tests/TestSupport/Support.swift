@@ -60,12 +60,12 @@ public func runProgram(
   isPrivileged: Bool = true
 ) async throws -> ProgramResult {
   let updates = Dictionary(uniqueKeysWithValues: environment.map { (Environment.Key(rawValue: $0)!, Optional($1)) })
-  var options = PlatformOptions()
-  if !isPrivileged, geteuid() == 0 { (options.userID, options.groupID, options.supplementaryGroups) = (65534, 65534, []) }
+  let asNobody = !isPrivileged && geteuid() == 0
   let result = try await run(
-    executable(program), arguments: Arguments(arguments), environment: .inherit.updating(updates),
-    workingDirectory: workingDirectory.map { FilePath($0) }, platformOptions: options, input: .array(input), output: .bytes(limit: 1 << 31),
-    error: .string(limit: 1 << 24))
+    executable(asNobody ? "setpriv" : program),
+    arguments: Arguments(asNobody ? ["--reuid=65534", "--regid=65534", "--clear-groups", program] + arguments : arguments),
+    environment: .inherit.updating(updates), workingDirectory: workingDirectory.map { FilePath($0) }, input: .array(input),
+    output: .bytes(limit: 1 << 31), error: .string(limit: 1 << 24))
   return ProgramResult(status: status(result.terminationStatus), output: result.standardOutput, errors: result.standardError)
 }
 

@@ -86,7 +86,7 @@ public final class ProvChain: Sendable {
 
   deinit {
     // Not closed: what was recorded stays for a resume, and is on stable storage like after a background sync.
-    try? sync()
+    syncAndMark()
   }
 
   // MARK: Recording
@@ -198,10 +198,14 @@ public final class ProvChain: Sendable {
     DispatchQueue.global().asyncAfter(deadline: .now() + delay) { [weak self] in
       guard let self else { return }
       self.syncIsScheduled.store(false, ordering: .relaxed)
-      // A failure poisons the writer; the next call reports it.
-      guard (try? self.sync()) != nil else { return }
-      self.state.withLock { $0.appendMark() }
+      self.syncAndMark()
     }
+  }
+
+  /// The mark says that nothing is in doubt any more. A failure poisons the writer; the next call reports it.
+  private func syncAndMark() {
+    guard (try? sync()) != nil else { return }
+    state.withLock { $0.appendMark() }
   }
 }
 
