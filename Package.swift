@@ -45,7 +45,8 @@ let package = Package(
     .testTarget(name: "LogFormatTests", dependencies: ["LogFormat", "LogStorage", "ProvenanceLog", "CChecksum", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "LogStorageTests", dependencies: ["LogStorage", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "ProvenanceLogTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "CommandTests", dependencies: ["TestSupport", "LogStorage", "ckprov-log"], swiftSettings: strict),
+    .testTarget(
+      name: "CommandTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport", "ckprov-log"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -17,6 +17,7 @@ package enum LogEnding: Sendable, Equatable {
 package struct LogReader: ~Copyable {
   package let log: LogDirectory
   private let sessionID: SessionID?
+  private let holdsLock: Bool
   private var files: [SegmentFileName]
   private var fileIndex = 0
   private var file: SegmentFile
@@ -45,18 +46,25 @@ package struct LogReader: ~Copyable {
     case newestFile
   }
 
-  private init(_ log: LogDirectory, _ sessionID: SessionID?, _ files: [SegmentFileName], _ file: consuming SegmentFile, _ segment: SegmentHeader) {
+  private init(
+    _ log: LogDirectory, _ sessionID: SessionID?, holdsLock: Bool, _ files: [SegmentFileName], _ file: consuming SegmentFile, _ segment: SegmentHeader
+  ) {
     self.log = log
     self.sessionID = sessionID
+    self.holdsLock = holdsLock
     self.files = files
     self.segment = segment
     nextSequence = file.name.firstSequence
     self.file = file
   }
 
-  /// - Parameter sessionID: whose log it must be; `nil` for any.
+  /// - Parameters:
+  ///   - sessionID: whose log it must be; `nil` for any.
+  ///   - holdsLock: the caller is the log's writer and has not appended yet: the end is judged although there is a writer.
   /// - Throws: `LogError` `notFound` if there is no log or no file in it, `corrupt`, `unsupportedVersion`, `io`.
-  package static func open(_ log: LogDirectory, of sessionID: SessionID?, from start: Start = .firstFrame) throws(LogError) -> LogReader {
+  package static func open(
+    _ log: LogDirectory, of sessionID: SessionID?, from start: Start = .firstFrame, holdsLock: Bool = false
+  ) throws(LogError) -> LogReader {
     var files = try log.segments()
     guard let first = start == .firstFrame ? files.first : files.last else {
       throw LogError(.notFound, "the session was never started: its log has no file", path: log.path)
@@ -67,7 +75,7 @@ package struct LogReader: ~Copyable {
     }
     var file = try SegmentFile.open(first, in: log)
     let segment = try header(at: 0, in: &file, log)
-    var reader = LogReader(log, sessionID, files, file, segment)
+    var reader = LogReader(log, sessionID, holdsLock: holdsLock, files, file, segment)
     try reader.enter(segment, at: 0, isFirst: true)
     try reader.lookAhead()
     return reader
@@ -240,7 +248,7 @@ package struct LogReader: ~Copyable {
     // What a segment begins with was synced before the file got its name.
     let begins = segment.firstSequence == 0 ? 2 : segment.firstSequence + 1
     guard nextSequence >= begins else { throw corrupt(Self.reason(problem)) }
-    if try log.hasLivingWriter() { return end(.writing) }
+    if !holdsLock, try log.hasLivingWriter() { return end(.writing) }
     let size = fileSize
     var at = offset
     var doubtEnd = offset

@@ -12,13 +12,13 @@ package func writeStandardError(_ line: String) {
 }
 
 /// Writes all of `bytes` to standard output.
-/// - Returns: false if its reader has gone away.
+/// - Returns: false if its reader has gone away, or if it was closed from the start.
 package func writeStandardOutput(_ bytes: UnsafeRawBufferPointer) throws(LogError) -> Bool {
   do {
     try FileDescriptor.standardOutput.writeAll(bytes)
     return true
   } catch {
-    if (error as? Errno) == .brokenPipe { return false }
+    if let number = error as? Errno, number == .brokenPipe || number == .badFileDescriptor { return false }
     throw failure("cannot write to standard output", "standard output", error)
   }
 }
@@ -44,13 +44,21 @@ package struct InputStream: ~Copyable {
   /// - Parameter path: `nil` for standard input.
   /// - Throws: `LogError` `notFound`, `noPermission`, `io`.
   package init(_ path: String?, catchingSignals: Bool) throws(LogError) {
+    descriptor = if let path { try Self.open(path) } else { .standardInput }
     name = path ?? "standard input"
-    do {
-      descriptor = if let path { try FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec) } else { .standardInput }
-    } catch {
-      throw failure("cannot open this", name, error)
-    }
     signals = catchingSignals ? catchStopSignals() : nil
+  }
+
+  private static func open(_ path: String) throws(LogError) -> FileDescriptor {
+    do {
+      // Not blocking: a named pipe may have no writer yet, and a signal must be heard all the same.
+      let descriptor = try FileDescriptor.open(FilePath(path), .readOnly, options: [.closeOnExec, .nonBlocking])
+      var status = stat()
+      guard fstat(descriptor.rawValue, &status) != 0 || status.st_mode & S_IFMT != S_IFDIR else { throw Errno.isDirectory }
+      return descriptor
+    } catch {
+      throw failure("cannot open this", path, error)
+    }
   }
 
   /// Waits for input, and appends what there is of it, up to 1 MiB.
@@ -68,6 +76,9 @@ package struct InputStream: ~Copyable {
         let count = try descriptor.read(into: room)
         buffer.commit(count)
         return count == 0 ? .end : .bytes
+      } catch Errno.wouldBlock {
+        // Standard input may be one that its other holders do not want to block.
+        continue
       } catch {
         throw failure("cannot read this", name, error)
       }
@@ -98,10 +109,15 @@ private func catchStopSignals() -> FileDescriptor? {
   return ends.readEnd
 }
 
-/// A closed pipe and a file size limit become errors of the call, not the end of the process.
-package func ignoreSignalsOfWrites() {
+/// For the start of a command: a closed pipe and a file size limit become errors of the call, not the end of the process; and a standard stream that was
+/// closed stays so, instead of giving its number to the next file that is opened, into which messages would then be written.
+package func prepareStandardStreams() {
   signal(SIGPIPE, SIG_IGN)
   signal(SIGXFSZ, SIG_IGN)
+  for number in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] where fcntl(number, F_GETFD) == -1 {
+    // The lowest free number is this one. Opened the wrong way round, so that using it is an error.
+    _ = Glibc.open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+  }
 }
 
 package func environmentVariable(_ name: String) -> String? {

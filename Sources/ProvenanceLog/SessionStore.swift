@@ -94,22 +94,52 @@ public struct SessionStore: Sendable {
     return found.sorted { $0.startedAt == $1.startedAt ? $0.entry.name < $1.entry.name : $0.startedAt > $1.startedAt }.map(\.entry)
   }
 
+  /// How a session is kept, and under which name.
+  package enum Location: Sendable {
+    case log(SessionID)
+    /// The JSON file's name without `.json`.
+    case legacy(String)
+
+    package var name: String {
+      switch self {
+      case .log(let id): id.description
+      case .legacy(let name): name
+      }
+    }
+  }
+
+  /// Logs, then JSON files that have none, by name; logs that were never started are among them.
+  package func locations() throws(LogError) -> [Location] {
+    let (logs, jsonFiles) = try directory.entries()
+    let started = Set(logs.filter(isStarted).map(\.description))
+    return logs.map { .log($0) } + jsonFiles.filter { !started.contains($0) }.map { .legacy($0) }
+  }
+
+  /// False for a creation that did not finish; what cannot be looked at counts as started.
+  private func isStarted(_ id: SessionID) -> Bool { (try? directory.log(of: id).segments().isEmpty) != true }
+
   /// See `getSession`.
   package func find(_ text: String) throws(LogError) -> Entry {
+    switch try locate(text) {
+    case .log(let id): try logEntry(id)
+    case .legacy(let name): try legacyEntry(name)
+    }
+  }
+
+  /// Which session is meant, by its names alone: it may be damaged.
+  package func locate(_ text: String) throws(LogError) -> Location {
     guard SessionID.isValid(text) else { throw LogError(.invalidInput, try invalidMessage(text)) }
     let (logs, jsonFiles) = try directory.entries()
-    var names: Set<String> = []
-    for id in logs where id.description.utf8.starts(with: text.utf8) && (try? directory.log(of: id).segments().isEmpty) != true {
-      names.insert(id.description)
-    }
-    let isLog = names
-    for name in jsonFiles where name.utf8.starts(with: text.utf8) { names.insert(name) }
-    guard let name = names.contains(text) ? text : names.count == 1 ? names.first : nil else {
+    var found: [String: Location] = [:]
+    for name in jsonFiles where name.utf8.starts(with: text.utf8) { found[name] = .legacy(name) }
+    for id in logs where id.description.utf8.starts(with: text.utf8) && isStarted(id) { found[id.description] = .log(id) }
+    guard let location = found[text] ?? (found.count == 1 ? found.first?.value : nil) else {
+      let names = found.keys
       if names.isEmpty { throw LogError(.notFound, "no session '\(text)' in \(directory.path); 'ckprov-log list' shows what is there") }
       let shown = names.sorted().prefix(20).joined(separator: ", ") + (names.count > 20 ? ", …" : "")
       throw LogError(.ambiguous, "'\(text)' fits \(names.count) sessions; say which: \(shown)")
     }
-    return isLog.contains(name) ? try logEntry(SessionID(name)) : try legacyEntry(name)
+    return location
   }
 
   private func invalidMessage(_ text: String) throws(LogError) -> String {
@@ -122,7 +152,7 @@ public struct SessionStore: Sendable {
     return Entry(name: id.description, path: log.path, kind: .log(id, try log.state(of: id)))
   }
 
-  private func legacyEntry(_ name: String) throws(LogError) -> Entry {
+  package func legacyEntry(_ name: String) throws(LogError) -> Entry {
     let path = path(directory.path, "\(name).json")
     let file = try directory.fileSystem.open(path, for: .reading)
     let bytes = try readBytes(of: file, at: 0)

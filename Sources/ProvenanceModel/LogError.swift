@@ -56,13 +56,13 @@ public struct LogError: Error, Sendable, Equatable {
 }
 
 extension LogError: CustomStringConvertible {
-  /// One line: place, reason, what to do.
+  /// One line: place, reason, what to do; nothing in it that steers a terminal.
   public var description: String {
-    var place = path.map(escapedForTerminal) ?? ""
+    var place = path ?? ""
     if let segment, !place.hasSuffix(segment) { place += place.isEmpty ? segment : "/" + segment }
     if let sequence { place += "\(place.isEmpty ? "" : ", ")sequence \(sequence)" }
     if let offset { place += "\(place.isEmpty ? "" : ", ")offset \(offset)" }
-    return place.isEmpty ? message : "\(place): \(message)"
+    return escapedForTerminal(place.isEmpty ? message : "\(place): \(message)")
   }
 }
 
@@ -83,7 +83,7 @@ public func escapedForTerminal(_ text: String) -> String {
 
 private func steersTerminal(_ scalar: Unicode.Scalar) -> Bool {
   switch scalar.value {
-  case 0..<0x20, 0x7F..<0xA0, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069: true
+  case 0..<0x20, 0x7F..<0xA0, 0x061C, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069: true
   default: false
   }
 }

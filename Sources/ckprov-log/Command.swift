@@ -22,8 +22,18 @@ struct Command: AsyncParsableCommand {
     ])
 
   static func main() async {
-    ignoreSignalsOfWrites()
-    await main(nil)
+    prepareStandardStreams()
+    do {
+      var command = try parseAsRoot()
+      if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
+    } catch where exitCode(for: error) == .validationFailure {
+      // What was given may hold anything.
+      let lines = fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false)
+      writeStandardError(lines.map { escapedForTerminal(String($0)) }.joined(separator: "\n"))
+      exit(withError: ExitCode.validationFailure)
+    } catch {
+      exit(withError: error)
+    }
   }
 }
 
@@ -39,24 +49,19 @@ struct SessionArgument: ParsableArguments {
   var session: String
 }
 
-@Sendable func prefixOfSessionID(_ text: String) throws -> String {
-  do throws(LogError) { _ = try SessionID(text) } catch { throw ValidationError(error.message) }
-  return text
+/// What begins a session id keeps the rules of one.
+@Sendable func prefixOfSessionID(_ text: String) throws -> String { try sessionID(text).description }
+
+@Sendable func sessionID(_ text: String) throws -> SessionID {
+  do throws(LogError) { return try SessionID(text) } catch { throw ValidationError(error.message) }
 }
 
-extension SessionID: ExpressibleByArgument {
-  public init?(argument: String) {
-    try? self.init(argument)
-  }
+@Sendable func timestamp(_ text: String) throws -> Timestamp {
+  guard let timestamp = Timestamp(text) else { throw ValidationError("give it as YYYY-MM-DDTHH:MM:SS.ffffffZ, years 1000 to 9999") }
+  return timestamp
 }
 
 extension ProvChain.Durability: ExpressibleByArgument {}
-
-extension Timestamp: ExpressibleByArgument {
-  public init?(argument: String) {
-    self.init(argument)
-  }
-}
 
 /// Runs a command's body; a `LogError` becomes one line on standard error and its exit code.
 func reporting(_ body: () throws(LogError) -> Void) throws {

@@ -23,21 +23,21 @@ struct ProjectCommand: ParsableCommand {
 
   func run() throws {
     try reporting { () throws(LogError) in
-      let entry = try storage.store.find(argument.session)
-      switch entry.kind {
-      case .log(let id, _): try project(id)
-      case .legacy: try copy(entry)
+      if let output, let status = try DiskFileSystem().status(of: output), status.kind != .file {
+        throw LogError(.io, "this is no regular file, which could be replaced; name another, or use standard output", path: output)
+      }
+      switch try storage.store.locate(argument.session) {
+      case .log(let id): try project(id)
+      case .legacy(let name): try copy(try storage.store.legacyEntry(name))
       }
     }
   }
 
   private func project(_ id: SessionID) throws(LogError) {
     let directory = storage.store.directory
-    if write { return try directory.writeView(of: id) }
     var projection = try SessionProjection.open(directory.log(of: id), of: id)
-    if projection.bytesInDoubt > 0 {
-      note("session \(id): \(projection.bytesInDoubt) bytes behind the last whole record are in doubt and are left out")
-    }
+    noteDoubt(id, bytes: projection.bytesInDoubt)
+    if write { return try directory.writeView(&projection) }
     if let output { return try writeProjection(&projection, to: output, in: DiskFileSystem()) }
     var out = Output()
     while out.isOpen, let block = try projection.next() { try out.write(block) }
@@ -60,6 +60,12 @@ struct ProjectCommand: ParsableCommand {
   }
 }
 
+/// A torn tail is no damage, but it is said.
+private func noteDoubt(_ id: SessionID, bytes: UInt64) {
+  guard bytes > 0 else { return }
+  note("session \(id): \(bytes) bytes behind the last whole record are in doubt and are left out; 'record --resume \(id)' goes on")
+}
+
 struct CatCommand: ParsableCommand {
   static let configuration = CommandConfiguration(commandName: "cat", abstract: "Prints a session's actions as JSON Lines.")
 
@@ -68,12 +74,11 @@ struct CatCommand: ParsableCommand {
 
   func run() throws {
     try reporting { () throws(LogError) in
-      let entry = try storage.store.find(argument.session)
       var out = Output()
-      switch entry.kind {
-      case .log(let id, _): try cat(id, to: &out)
-      case .legacy(let object):
-        guard case .array(let actions)? = object["actions"] else { return }
+      switch try storage.store.locate(argument.session) {
+      case .log(let id): try cat(id, to: &out)
+      case .legacy(let name):
+        guard case .legacy(let object) = try storage.store.legacyEntry(name).kind, case .array(let actions)? = object["actions"] else { return }
         for action in actions {
           try out.write(String(decoding: try action.compactJSON(), as: UTF8.self) + "\n")
         }
@@ -90,10 +95,8 @@ struct CatCommand: ParsableCommand {
         try out.write(try reader.payload)
         try out.write("\n")
       }
-      if case .tornTail(let bytes)? = reader.ending {
-        note("session \(id): \(bytes) bytes behind the last whole record are in doubt and are left out")
-      }
       try out.flush()
+      if case .tornTail(let bytes)? = reader.ending { noteDoubt(id, bytes: bytes) }
     } catch {
       try out.flush()
       throw error
@@ -129,7 +132,7 @@ struct ListCommand: ParsableCommand {
     let startedAt = session.startedAt.description
     let duration = session.durationMS.map { durationText(milliseconds: $0) } ?? ""
     return [
-      entry.name, "\(startedAt.prefix(10)) \(startedAt.dropFirst(11).prefix(8))", shortened(session.outcome, to: 16),
+      escapedForTerminal(entry.name), "\(startedAt.prefix(10)) \(startedAt.dropFirst(11).prefix(8))", shortened(session.outcome, to: 16),
       String(session.actionCount), duration, sizeText(entry.size(in: storage.store.directory)), shortened(session.label, to: 48),
     ]
   }
@@ -151,8 +154,9 @@ struct ListCommand: ParsableCommand {
         let log = storage.store.directory.log(of: id)
         // Half a session is none: what is damaged is passed over, as in the reference.
         guard let verification = try? log.verify(id), !verification.isDamaged else { continue }
+        var projection: SessionProjection
+        do throws(LogError) { projection = try SessionProjection.open(log, of: id, level: 1) } catch { continue }
         try begin()
-        var projection = try SessionProjection.open(log, of: id, level: 1)
         while out.isOpen, let block = try projection.next() { try out.write(block) }
       }
     }
@@ -215,41 +219,49 @@ struct VerifyCommand: ParsableCommand {
 
   func run() throws {
     var worst: Int32 = 0
-    try reporting { () throws(LogError) in
+    do throws(LogError) {
       var out = Output()
-      for name in try names() {
-        let (text, code) = verify(name)
-        try out.line("\(name)  \(text)")
+      for location in try locations() {
+        let (name, text, code) = verify(location)
+        try out.line("\(escapedForTerminal(name))  \(text)")
         // Corruption is worse than what cannot be read, and that worse than a torn tail.
         let order: [Int32] = [0, 1, 3, 2]
         if order.firstIndex(of: code)! > order.firstIndex(of: worst)! { worst = code }
       }
       try out.flush()
+    } catch {
+      let code = fail(error)
+      throw [.notFound, .ambiguous].contains(error.code) ? code : ExitCode(3)
     }
     if worst != 0 { throw ExitCode(worst) }
   }
 
-  /// Names of all sessions that are there, or that are asked for.
-  private func names() throws(LogError) -> [String] {
-    let (logs, jsonFiles) = try storage.store.directory.entries()
-    let all = Set(logs.map(\.description)).union(jsonFiles)
-    if sessions.isEmpty { return all.sorted() }
-    var names: [String] = []
-    for text in sessions {
-      let fitting = all.contains(text) ? [text] : all.filter { $0.hasPrefix(text) }.sorted()
-      guard fitting.count <= 1 else { throw LogError(.ambiguous, "'\(text)' fits several sessions: \(fitting.joined(separator: ", "))") }
-      guard let name = fitting.first else { throw LogError(.notFound, "no session '\(text)'; 'ckprov-log list' shows what is there") }
-      names.append(name)
-    }
-    return names
+  /// All sessions that are there, or those that are asked for.
+  private func locations() throws(LogError) -> [SessionStore.Location] {
+    guard sessions.isEmpty else { return try sessions.map { text throws(LogError) in try storage.store.locate(text) } }
+    return try storage.store.locations()
   }
 
-  private func verify(_ name: String) -> (text: String, code: Int32) {
-    do throws(LogError) {
-      guard let id = try? SessionID(name), try storage.store.directory.fileSystem.status(of: storage.store.directory.logPath(id)) != nil else {
-        let session = try storage.store.getSession(name)
-        return ("clean  \(session.actionCount) actions, kept as JSON by the reference", 0)
+  private func verify(_ location: SessionStore.Location) -> (name: String, text: String, code: Int32) {
+    let (text, code) =
+      switch location {
+      case .log(let id): verify(id)
+      case .legacy(let name): verifyLegacy(name)
       }
+    return (location.name, text, code)
+  }
+
+  private func verifyLegacy(_ name: String) -> (text: String, code: Int32) {
+    do throws(LogError) {
+      guard let session = try storage.store.legacyEntry(name).session else { return ("corrupt  this JSON file is no session of the reference's", 2) }
+      return ("clean  \(session.actionCount) actions, kept as JSON by the reference", 0)
+    } catch {
+      return error.code == .corrupt ? ("corrupt  \(error)", 2) : ("cannot read  \(error)", 3)
+    }
+  }
+
+  private func verify(_ id: SessionID) -> (text: String, code: Int32) {
+    do throws(LogError) {
       let result = try storage.store.directory.log(of: id).verify(id)
       let counts = "\(result.actions) actions, \(result.frames) frames, \(sizeText(result.bytes))"
       switch result.finding {

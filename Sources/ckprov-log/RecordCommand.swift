@@ -24,10 +24,12 @@ struct RecordCommand: ParsableCommand {
   @Option(name: .customLong("kernel-urn"), parsing: .unconditional, help: ArgumentHelp("The kernel that records, ckp://Kernel#NAME:vX.Y.", valueName: "urn"))
   var kernelURN: String?
   @Option(parsing: .unconditional, help: ArgumentHelp("Which action initiated the session.", valueName: "action")) var kernelAction: String?
-  @Option(name: .customLong("session-id"), help: ArgumentHelp("An id that is free; default: one is drawn.", valueName: "id"))
-  var sessionID: SessionID?
-  @Option(help: ArgumentHelp("Default: now.", valueName: "timestamp")) var startedAt: Timestamp?
-  @Option(help: ArgumentHelp("Goes on with a session, which is reopened if it is closed.", valueName: "id")) var resume: SessionID?
+  @Option(
+    name: .customLong("session-id"), help: ArgumentHelp("An id that is free; default: one is drawn.", valueName: "id"),
+    transform: ckprov_log.sessionID) var sessionID: SessionID?
+  @Option(help: ArgumentHelp("Default: now.", valueName: "timestamp"), transform: timestamp) var startedAt: Timestamp?
+  @Option(help: ArgumentHelp("Goes on with a session, which is reopened if it is closed.", valueName: "id"), transform: ckprov_log.sessionID)
+  var resume: SessionID?
   @Option(help: "What a recorded action survives: process (the end of the program) or power (a power cut).")
   var durability = ProvChain.Durability.process
   @Flag(help: "Prints the seq of each action once its promise holds.") var ack = false
@@ -114,6 +116,8 @@ private struct Recording: ~Copyable {
   private let acknowledges: Bool
   private var output = Output()
   private var buffer = ByteBuffer(capacity: 1 << 20)
+  /// So many bytes of the buffer are known to hold no line feed.
+  private var searched = 0
   private var lineNumber = 0
   private var batch: [Action] = []
   /// Line of each action in the batch.
@@ -180,11 +184,12 @@ private struct Recording: ~Copyable {
     }
     try record()
     buffer.removeFirst(min(start, buffer.count))
+    searched = buffer.count
   }
 
   private func endOfLine(from start: Int, wholeBuffer: Bool) -> Int? {
     guard start < buffer.count else { return nil }
-    return buffer.firstIndex(of: 0x0A, from: start) ?? (wholeBuffer ? buffer.count : nil)
+    return buffer.firstIndex(of: 0x0A, from: max(start, searched)) ?? (wholeBuffer ? buffer.count : nil)
   }
 
   private mutating func takeLine(_ start: Int, _ end: Int) throws(LogError) {
@@ -209,17 +214,19 @@ private struct Recording: ~Copyable {
       batchLines.removeAll(keepingCapacity: true)
     }
     let seqs: Range<Int64>
+    var failure: LogError?
     do throws(BatchError) {
       seqs = try prov.recordActions(batch)
     } catch {
-      guard error.error.code == .tooLarge || error.error.code == .invalidInput else { throw error.error }
-      throw bad(error.error, line: batchLines[error.kept])
+      seqs = error.seqs
+      failure = seqs.count < batch.count ? bad(error.error, line: batchLines[seqs.count]) : error.error
     }
     try acknowledge(seqs)
+    if let failure { throw failure }
   }
 
   private mutating func acknowledge(_ seqs: Range<Int64>) throws(LogError) {
-    guard acknowledges else { return }
+    guard acknowledges, !seqs.isEmpty else { return }
     for seq in seqs { try output.line(String(seq)) }
     try output.flush()
     guard output.isOpen else {

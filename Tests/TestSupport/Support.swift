@@ -1,3 +1,4 @@
+import Glibc
 import LogFormat
 import LogStorage
 import ProvenanceLog
@@ -52,18 +53,91 @@ public struct ProgramResult: Sendable {
 }
 
 /// Runs a program to its end; a signal's number counts as 128 + number.
-public func runProgram(_ program: String, _ arguments: [String], input: [UInt8] = [], environment: [String: String] = [:]) async throws -> ProgramResult {
-  let executable: Executable = program.contains("/") ? .path(FilePath(program)) : .name(program)
+///
+/// - Parameter isPrivileged: false to take away, from a test run by root, what only root may do.
+public func runProgram(
+  _ program: String, _ arguments: [String], input: [UInt8] = [], environment: [String: String] = [:], workingDirectory: String? = nil,
+  isPrivileged: Bool = true
+) async throws -> ProgramResult {
   let updates = Dictionary(uniqueKeysWithValues: environment.map { (Environment.Key(rawValue: $0)!, Optional($1)) })
+  let asNobody = !isPrivileged && geteuid() == 0
   let result = try await run(
-    executable, arguments: Arguments(arguments), environment: .inherit.updating(updates), input: .array(input), output: .bytes(limit: 1 << 31),
-    error: .string(limit: 1 << 24))
-  let status: Int32 =
-    switch result.terminationStatus {
-    case .exited(let code): code
-    case .signaled(let signal): 128 + signal
+    executable(asNobody ? "setpriv" : program),
+    arguments: Arguments(asNobody ? ["--reuid=65534", "--regid=65534", "--clear-groups", program] + arguments : arguments),
+    environment: .inherit.updating(updates), workingDirectory: workingDirectory.map { FilePath($0) }, input: .array(input),
+    output: .bytes(limit: 1 << 31), error: .string(limit: 1 << 24))
+  return ProgramResult(status: status(result.terminationStatus), output: result.standardOutput, errors: result.standardError)
+}
+
+private func executable(_ program: String) -> Executable {
+  _ = pipesMayClose
+  return program.contains("/") ? .path(FilePath(program)) : .name(program)
+}
+
+/// What is written to a program that has ended is an error of the call, not the end of the tests.
+private let pipesMayClose: Void = { signal(SIGPIPE, SIG_IGN) }()
+
+private func status(_ end: TerminationStatus) -> Int32 {
+  switch end {
+  case .exited(let code): code
+  case .signaled(let signal): 128 + signal
+  }
+}
+
+/// A program that runs beside the test: it is fed step by step, its lines are awaited, and signals are sent to it.
+public struct RunningProgram {
+  private let execution: Execution<CustomWriteInput, SequenceOutput, StringOutput<UTF8>>
+  private var blocks: SubprocessOutputSequence.Iterator
+  private var unread: [UInt8] = []
+
+  fileprivate init(_ execution: Execution<CustomWriteInput, SequenceOutput, StringOutput<UTF8>>) {
+    self.execution = execution
+    blocks = execution.standardOutput.makeAsyncIterator()
+  }
+
+  public func write(_ text: String) async throws {
+    _ = try await execution.standardInputWriter.write(Array(text.utf8))
+  }
+
+  /// The next line of standard output, without its end; `nil` when the program has closed it.
+  public mutating func line() async throws -> String? {
+    while true {
+      if let end = unread.firstIndex(of: 0x0A) {
+        defer { unread.removeFirst(end + 1) }
+        return String(decoding: unread[..<end], as: UTF8.self)
+      }
+      guard let block = try await blocks.next() else { return nil }
+      block.withUnsafeBytes { unread += $0 }
     }
-  return ProgramResult(status: status, output: result.standardOutput, errors: result.standardError)
+  }
+
+  /// Ends its standard input.
+  public func finish() async throws { try await execution.standardInputWriter.finish() }
+
+  public func interrupt() throws { try execution.send(signal: .interrupt) }
+  public func terminate() throws { try execution.send(signal: .terminate) }
+  public func kill() throws { try execution.send(signal: .kill) }
+
+  fileprivate mutating func rest() async throws -> [UInt8] {
+    while let block = try await blocks.next() { block.withUnsafeBytes { unread += $0 } }
+    return unread
+  }
+}
+
+/// Runs a program beside `body`; when that returns, the program's input is ended, and its own end awaited.
+/// - Returns: as `runProgram`, the output being what `body` has not read.
+public func withProgram(
+  _ program: String, _ arguments: [String], body: (inout RunningProgram) async throws -> Void
+) async throws -> ProgramResult {
+  let result = try await run(
+    executable(program), arguments: Arguments(arguments), input: .inputWriter, output: .sequence, error: .string(limit: 1 << 24)
+  ) { execution in
+    var program = RunningProgram(execution)
+    try await body(&program)
+    try await program.finish()
+    return try await program.rest()
+  }
+  return ProgramResult(status: status(result.terminationStatus), output: result.closureResult, errors: result.standardError)
 }
 
 /// The built `ckprov-log`, beside the tests.

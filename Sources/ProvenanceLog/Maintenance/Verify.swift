@@ -21,7 +21,7 @@ package struct Verification: Sendable {
 
 extension LogDirectory {
   /// Reads every frame, checks every checksum and link, and compares each checkpoint with what the frames add up to.
-  /// - Throws: `LogError` if it cannot be read at all.
+  /// - Throws: `LogError` if it cannot be read: `notFound`, `unsupportedVersion`, `noPermission`, `io`.
   package func verify(_ id: SessionID) throws(LogError) -> Verification {
     var result = Verification(finding: .clean)
     do throws(LogError) {
@@ -47,7 +47,7 @@ extension LogDirectory {
       default: result.finding = .clean
       }
     } catch {
-      guard error.code == .corrupt || error.code == .unsupportedVersion else { throw error }
+      guard error.code == .corrupt else { throw error }
       result.finding = .damaged(error)
     }
     return result

@@ -8,12 +8,17 @@ extension SessionsDirectory {
   ///
   /// - Throws: `LogError` `alreadyExists` if a legacy session stands there; `corrupt` if the log is damaged: a view is never replaced by less.
   package func writeView(of id: SessionID) throws(LogError) {
-    let log = log(of: id)
-    var projection = try SessionProjection.open(log, of: id)
+    var projection = try SessionProjection.open(log(of: id), of: id)
+    try writeView(&projection)
+  }
+
+  /// The same for a projection of which nothing was read yet.
+  package func writeView(_ projection: inout SessionProjection) throws(LogError) {
+    let id = projection.header.sessionID
     guard try isFreeOrView(of: projection.header) else {
       throw LogError(.alreadyExists, "a session of the reference's own stands here; move it away", path: viewPath(id))
     }
-    try writeProjection(&projection, to: viewPath(id), in: fileSystem, modified: try log.modified())
+    try writeProjection(&projection, to: viewPath(id), in: fileSystem, modified: try log(of: id).modified())
   }
 
   /// Removes the JSON file of this session if it is its view.

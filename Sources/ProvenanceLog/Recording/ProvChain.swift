@@ -86,7 +86,7 @@ public final class ProvChain: Sendable {
 
   deinit {
     // Not closed: what was recorded stays for a resume, and is on stable storage like after a background sync.
-    try? sync()
+    syncAndMark()
   }
 
   // MARK: Recording
@@ -135,13 +135,14 @@ public final class ProvChain: Sendable {
       let (records, error) = state.record(contentsOf: actions, options)
       return (records: records, error: error, sequence: state.nextSequence)
     }
-    if let last = outcome.records.last {
-      do throws(LogError) { try keepPromise(through: outcome.sequence - 1) } catch { throw BatchError(kept: 0, error: error) }
+    var seqs: Range<Int64> = 0..<0
+    if let first = outcome.records.first, let last = outcome.records.last {
+      do throws(LogError) { try keepPromise(through: outcome.sequence - 1) } catch { throw BatchError(seqs: seqs, error: error) }
       if let liveLine = options.liveLine { for record in outcome.records { liveLine(escapedForTerminal(record.liveLine.description)) } }
-      if outcome.error == nil { return outcome.records[0].seq..<last.seq + 1 }
+      seqs = first.seq..<last.seq + 1
     }
-    if let error = outcome.error { throw BatchError(kept: outcome.records.count, error: error) }
-    return 0..<0
+    if let error = outcome.error { throw BatchError(seqs: seqs, error: error) }
+    return seqs
   }
 
   /// Closes the session: its end is recorded, all of it is put on stable storage, the view is written, the lock is given back.
@@ -197,16 +198,23 @@ public final class ProvChain: Sendable {
     DispatchQueue.global().asyncAfter(deadline: .now() + delay) { [weak self] in
       guard let self else { return }
       self.syncIsScheduled.store(false, ordering: .relaxed)
-      // A failure poisons the writer; the next call reports it.
-      guard (try? self.sync()) != nil else { return }
-      self.state.withLock { $0.appendMark() }
+      self.syncAndMark()
     }
+  }
+
+  /// The mark says that nothing is in doubt any more. A failure poisons the writer; the next call reports it.
+  private func syncAndMark() {
+    guard (try? sync()) != nil else { return }
+    state.withLock { $0.appendMark() }
   }
 }
 
 /// Why a batch was not recorded whole.
 public struct BatchError: Error, Sendable {
-  /// How many actions, from the first on, were recorded and keep their promise.
-  public let kept: Int
+  /// The seqs of the actions, from the first on, that were recorded and keep their promise.
+  public let seqs: Range<Int64>
   public let error: LogError
+
+  /// How many they are.
+  public var kept: Int { seqs.count }
 }

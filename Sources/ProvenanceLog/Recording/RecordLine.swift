@@ -54,7 +54,7 @@ private struct Members {
       case "attempt": action.attempt = try parser.integer(key)
       case "generated_at": action.generatedAt = try parser.timestamp(key)
       case "close": close = try Self.close(&parser, offset)
-      default: throw LogError(.invalidInput, "'\(key)' is no member of an action", offset: UInt64(offset))
+      default: throw LogError(.invalidInput, "'\(shown(key))' is no member of an action", offset: UInt64(offset))
       }
     }
   }
@@ -69,11 +69,17 @@ private struct Members {
       switch key {
       case "outcome": outcome = try parser.string(key)
       case "ended_at": endedAt = try parser.timestamp(key)
-      default: throw LogError(.invalidInput, "'\(key)' is no member of 'close'", offset: UInt64(offset))
+      default: throw LogError(.invalidInput, "'\(shown(key))' is no member of 'close'", offset: UInt64(offset))
       }
     }
     return (outcome, endedAt, offset)
   }
+}
+
+/// A key in a message, which must not be as long as keys can be.
+private func shown(_ key: JSONString) -> String {
+  let text = key.description
+  return text.unicodeScalars.count <= 80 ? text : String(String.UnicodeScalarView(text.unicodeScalars.prefix(80))) + "…"
 }
 
 extension JSONParser {

@@ -71,6 +71,12 @@ struct Recorder: ~Copyable {
     _ directory: SessionsDirectory, _ id: SessionID, _ options: ProvChain.Options
   ) throws(LogError) -> LogWriter {
     let log = directory.log(of: id)
+    guard try directory.fileSystem.status(of: log.path) != nil else {
+      let isLegacy = try directory.fileSystem.status(of: directory.viewPath(id)) != nil
+      throw isLegacy
+        ? LogError(.notFound, "session '\(id)' has no log yet; 'ckprov-log import' makes one of this file", path: directory.viewPath(id))
+        : LogError(.notFound, "no session '\(id)' in \(directory.path); 'ckprov-log list' shows what is there")
+    }
     guard try !log.segments().isEmpty else { throw LogError(.notFound, "the session was never started: its log has no file", path: log.path) }
     let writer = try log.resume(id, lock: try LogLock(.writer, of: log), randomSalt: options.saltSource)
     if writer.bytesInDoubt > 0 {

@@ -1,0 +1,148 @@
+import LogFormat
+import LogStorage
+import ProvenanceLog
+import TestSupport
+import Testing
+
+/// How a session is found, and what is said when it cannot be.
+@Suite(.timeLimit(.minutes(1)))
+struct FindingTests {
+  private let bench: Bench
+  private static let readers = ["project", "cat", "show", "verify"]
+
+  init() throws { bench = try Bench() }
+
+  @Test(arguments: readers)
+  func byIdOrBySomePrefixThatOnlyItHas(_ command: String) async throws {
+    for id in ["abc", "abcd", "abx"] { _ = try await bench.record(id, [action(id)]) }
+    try await bench.makeLegacy("legacy", [action("legacy")])
+    for (text, id) in [("abc", "abc"), ("abcd", "abcd"), ("abx", "abx"), ("l", "legacy")] {
+      let (found, exact) = (try await bench.run(command, text), try await bench.run(command, id))
+      #expect(found.status == 0 && found.output == exact.output && found.text.contains(id))
+    }
+    let ambiguous = try await bench.run(command, "ab")
+    #expect(ambiguous.status == 65 && ambiguous.text == "")
+    #expect(ambiguous.errors == "ckprov-log: 'ab' fits 3 sessions; say which: abc, abcd, abx\n")
+    let missing = try await bench.run(command, "abcde")
+    #expect(missing.status == 66 && missing.text == "")
+    #expect(missing.errors == "ckprov-log: no session 'abcde' in \(bench.sessions); 'ckprov-log list' shows what is there\n")
+  }
+
+  @Test(arguments: readers, ["../s1", "/etc/passwd", "", ".x", "a\nb"])
+  func whatIsNoId(_ command: String, _ id: String) async throws {
+    let result = try await bench.run(command, id)
+    #expect(result.status == 64 && result.errors.contains("is no session id: use 1 to 64 of"), "\(result.errors)")
+  }
+
+  @Test func manyCandidatesAreCut() async throws {
+    let directory = SessionsDirectory(storageDirectory: bench.storage.path, fileSystem: DiskFileSystem())
+    try directory.make()
+    for index in 10..<60 { try DiskFileSystem().write([], to: bench.viewPath("s\(index)")) }
+    let result = try await bench.run("cat", "s")
+    #expect(result.status == 65 && result.errors.contains("fits 50 sessions; say which: s10, s11, ") && result.errors.hasSuffix(", s29, …\n"))
+  }
+
+  @Test func creationThatDidNotFinishIsNoSession() async throws {
+    try SessionsDirectory(storageDirectory: bench.storage.path, fileSystem: DiskFileSystem()).make()
+    _ = try DiskFileSystem().makeDirectory(bench.logPath("s1"))
+    try DiskFileSystem().write([], to: bench.logPath("s1") + "/lock")
+    for command in ["project", "cat", "show"] { #expect(try await bench.run(command, "s1").status == 66) }
+    #expect(try await bench.run("record", "--resume", "s1").status == 66)
+    #expect(try await bench.run("list", "--json").text == "[]\n")
+    #expect(try await bench.run("verify").status == 0)
+    // Nothing was acknowledged in it, so the id is free.
+    #expect(try await bench.record("s1", [action("a")]).status == 0)
+  }
+
+  // MARK: The storage directory
+
+  @Test func storageDirectoryIsTheOptionOrTheEnvironmentOrHere() async throws {
+    let script = """
+      unset CKPROV_STORAGE_DIR
+      record() { "$C" record --label l --kernel-urn u "$@" < /dev/null; }
+      mkdir cwd; (cd cwd; record --session-id here)
+      CKPROV_STORAGE_DIR=env record --session-id there
+      CKPROV_STORAGE_DIR=env record --session-id option --storage-dir deep/er/
+      CKPROV_STORAGE_DIR= record --session-id empty
+      ls */storage/sessions deep/er/storage/sessions storage/sessions
+      """
+    let expected = """
+      here
+      there
+      option
+      empty
+      cwd/storage/sessions:
+      here.json
+      here.log
+
+      deep/er/storage/sessions:
+      option.json
+      option.log
+
+      env/storage/sessions:
+      there.json
+      there.log
+
+      storage/sessions:
+      empty.json
+      empty.log
+
+      """
+    let result = try await bench.shell(script)
+    #expect(result.text == expected, "\(result.errors)")
+  }
+
+  @Test func readersMakeNothing() async throws {
+    for arguments in [["list"], ["list", "--json"], ["verify"], ["project", "x"], ["cat", "x"], ["show", "x"]] {
+      _ = try await bench.run(arguments, input: [])
+    }
+    #expect(try DiskFileSystem().names(in: bench.storage.path) == [])
+  }
+
+  // MARK: Access
+
+  @Test func readOnlyStorage() async throws {
+    guard try await bench.run("--version", isPrivileged: false).status == 0 else {
+      print("SKIPPED: who is not root cannot run the command here, so permissions are not tested")
+      return
+    }
+    _ = try await bench.record("s1", [action("a")])
+    try #require(await runProgram("chmod", ["-R", "a=rX", bench.storage.path]).status == 0)
+    for command in Self.readers { #expect(try await bench.run(command, "s1", isPrivileged: false).status == 0) }
+    #expect(try await bench.run("list", isPrivileged: false).text.contains("s1"))
+    for arguments in [newSession("s2"), ["record", "--resume", "s1"], ["project", "s1", "--write"], ["project", "s1", "-o", bench.storage.path + "/out"]] {
+      let result = try await bench.run(arguments, input: [], isPrivileged: false)
+      #expect(result.status == 77 && result.text == "", "\(arguments)")
+      #expect(result.errors.contains("\(bench.storage.path)/") && result.errors.contains(": Permission denied"), "\(result.errors)")
+    }
+    #expect(try DiskFileSystem().names(in: bench.sessions).sorted() == ["s1.json", "s1.log"])
+    try #require(await runProgram("chmod", ["0", bench.logPath("s1"), bench.viewPath("s1")]).status == 0)
+    for command in ["project", "cat", "show"] { #expect(try await bench.run(command, "s1", isPrivileged: false).status == 77) }
+    #expect(try await bench.run("verify", isPrivileged: false).status == 3)
+    #expect(try await bench.run("list", "--json", isPrivileged: false).text == "[]\n")
+    try #require(await runProgram("chmod", ["-R", "u=rwX", bench.storage.path]).status == 0)
+  }
+
+  @Test func formatVersionThatItDoesNotKnow() async throws {
+    try bench.copyVector("closed")
+    try bench.makeUnsupported("closed")
+    for arguments in [["project", "closed"], ["cat", "closed"], ["show", "closed"], ["record", "--resume", "closed"]] {
+      let result = try await bench.run(arguments, input: [])
+      #expect(result.status == 69 && result.text == "", "\(arguments)")
+      #expect(result.errors.contains("closed.log/00000000000000000000.seg, offset 0: the segment has format version 7; this program reads version 1"), "\(result.errors)")
+    }
+    #expect(try await bench.run("list").text.split(separator: "\n").count == 1)
+  }
+}
+
+extension Bench {
+  /// Gives a log of one segment a format version of the future.
+  func makeUnsupported(_ id: String) throws {
+    let path = logPath(id) + "/00000000000000000000.seg"
+    var segment = try bytes(path)
+    segment[8] = 7
+    let crc = segment.withUnsafeBytes { crc32c(0, UnsafeRawBufferPointer(rebasing: $0[..<132])) }
+    withUnsafeBytes(of: crc.littleEndian) { segment.replaceSubrange(132..<136, with: $0) }
+    try DiskFileSystem().write(segment, to: path)
+  }
+}

@@ -1,0 +1,110 @@
+import LogStorage
+import ProvenanceLog
+import TestSupport
+import Testing
+
+/// `import`: Session JSON of the reference's becomes a log, if it can be given back byte by byte.
+@Suite(.timeLimit(.minutes(1)))
+struct ImportTests {
+  private let bench: Bench
+  /// A session as the reference would have left it, and where it stands.
+  private let legacy: [UInt8]
+  private let file: String
+  private static let modified: Int64 = 1_600_000_000_123_456_789
+
+  init() async throws {
+    let other = try Bench()
+    _ = try await other.record("s1", [action("a"), action("é", outcome: "failed"), action("c")])
+    legacy = try other.bytes(other.viewPath("s1"))
+    bench = try Bench()
+    file = try bench.file("old.json", legacy)
+    try DiskFileSystem().setModificationTime(of: file, to: Self.modified)
+  }
+
+  @Test func becomesALog() async throws {
+    let result = try await bench.run("import", file)
+    #expect(result.status == 0 && result.text == "s1\n" && result.errors == "")
+    #expect(try await bench.run("project", "s1").output == legacy)
+    #expect(try await bench.notes("s1") == ["a", "é", "c"])
+    #expect(try await bench.run("verify").text.hasPrefix("s1  clean  3 actions"))
+    #expect(try DiskFileSystem().names(in: bench.sessions) == ["s1.log"])
+  }
+
+  @Test func originalStaysAndItsTimeIsCarriedOver() async throws {
+    #expect(try await bench.run("import", file).status == 0)
+    #expect(try bench.bytes(file) == legacy)
+    #expect(try DiskFileSystem().status(of: file)?.modified == Self.modified)
+    let names = try DiskFileSystem().names(in: bench.logPath("s1")).filter { $0.hasSuffix(".seg") }
+    for name in names { #expect(try DiskFileSystem().status(of: "\(bench.logPath("s1"))/\(name)")?.modified == Self.modified) }
+    // So it is as old as it was.
+    #expect(try await bench.run(newSession("s2") + ["--retention-hours", "48"], input: []).status == 0)
+    #expect(try DiskFileSystem().names(in: bench.sessions).sorted() == ["s2.json", "s2.log"])
+  }
+
+  @Test func inItsPlaceTheOriginalBecomesTheView() async throws {
+    try SessionsDirectory(storageDirectory: bench.storage.path, fileSystem: DiskFileSystem()).make()
+    try DiskFileSystem().write(legacy, to: bench.viewPath("s1"))
+    #expect(try await bench.run("import", bench.viewPath("s1")).status == 0)
+    #expect(try json(await bench.run("list", "--json").output).elements.count == 1)
+    #expect(try await bench.run("record", "--resume", "s1", "--ack", input: action("d")).text == "s1\n4\n")
+    #expect(try await bench.notes("s1") == ["a", "é", "c", "d"])
+  }
+
+  /// What the reference would not have written is refused with the byte from which on it differs.
+  @Test(arguments: [
+    ("\n}", "\n}\n"), (#""label": "test""#, #""label":"test""#), (#""note": "a""#, #""note": "\u0061""#), (#""\u00e9""#, #""é""#),
+    (#""attempt": 1"#, #""attempt": 1.0"#), (#""seq": 2"#, #""seq": 1"#), (#""outcome": "partial""#, #""result": "partial""#),
+    (#""kernels_involved": ["#, #""kernels_involved": ["X","#), ("{", "[1"), (#""actions": ["#, #""actions": [[], "#), (#""session_id": "s1""#, #""session_id": "../s1""#),
+    ("  \"urn\"", "\"urn\""), ("ckp://Action#CK.Test/t", "ckp://Action#CK.Test/u"),
+  ])
+  func whatCannotBeReproducedIsRefused(_ old: String, _ new: String) async throws {
+    let text = String(decoding: legacy, as: UTF8.self)
+    let changed = text.replacing(old, with: new, maxReplacements: 1)
+    try #require(changed != text)
+    let path = try bench.file("changed.json", changed)
+    let result = try await bench.run("import", path)
+    #expect(result.status == 65 && result.text == "")
+    #expect(result.errors.hasPrefix("ckprov-log: \(path)") && result.errors.filter { $0 == "\n" }.count == 1, "\(result.errors)")
+    #expect(try bench.bytes(path) == Array(changed.utf8))
+    #expect(try !bench.exists(bench.sessions) || DiskFileSystem().names(in: bench.sessions) == [])
+  }
+
+  @Test func refusalNamesTheByte() async throws {
+    let path = try bench.file("changed.json", legacy + [0x0A])
+    let result = try await bench.run("import", path)
+    #expect(result.errors.hasPrefix("ckprov-log: \(path), offset \(legacy.count): something follows the session"), "\(result.errors)")
+    let text = String(decoding: legacy, as: UTF8.self)
+    let offset = text.utf8.distance(from: text.startIndex, to: text.firstRange(of: #""label": "#)!.upperBound) - 1
+    _ = try bench.file("changed.json", text.replacing(#""label": "#, with: #""label":"#))
+    #expect(try await bench.run("import", path).errors.hasPrefix("ckprov-log: \(path), offset \(offset): this is not what the reference writes, from here on"))
+  }
+
+  @Test func idThatIsTaken() async throws {
+    #expect(try await bench.run("import", file).status == 0)
+    let again = try await bench.run("import", file)
+    #expect(again.status == 73 && again.errors.contains("session 's1' has a log already"), "\(again.errors)")
+    try await bench.makeLegacy("s2", [action("x")])
+    let path = try bench.file("two.json", String(decoding: legacy, as: UTF8.self).replacing(#""session_id": "s1""#, with: #""session_id": "s2""#))
+    let other = try await bench.run("import", path)
+    #expect(other.status == 73 && other.errors.contains("s2.json: another session of the same id stands here"), "\(other.errors)")
+    #expect(try DiskFileSystem().names(in: bench.sessions).sorted() == ["s1.log", "s2.json"])
+  }
+
+  @Test func severalFilesEachForItself() async throws {
+    let text = String(decoding: legacy, as: UTF8.self)
+    let second = try bench.file("two.json", text.replacing(#""session_id": "s1""#, with: #""session_id": "s2""#))
+    let result = try await bench.run("import", file, bench.storage.path + "/none.json", second)
+    #expect(result.status == 66 && result.text == "s1\ns2\n")
+    #expect(result.errors == "ckprov-log: \(bench.storage.path)/none.json: cannot open this: No such file or directory\n")
+    #expect(try await bench.run("import").status == 64)
+  }
+
+  @Test func openSessionStaysOpen() async throws {
+    let other = try Bench()
+    _ = try await other.record("open", [action("a")], "--no-close")
+    let path = try bench.file("open.json", try await other.run("project", "open").output)
+    #expect(try await bench.run("import", path).status == 0)
+    #expect(try await bench.run("record", "--resume", "open", "--ack", input: action("b")).text == "open\n2\n")
+    #expect(try await bench.outcome("open") == "complete")
+  }
+}

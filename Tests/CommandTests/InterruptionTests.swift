@@ -1,0 +1,120 @@
+import ProvenanceLog
+import TestSupport
+import Testing
+
+/// `record` that is stopped, killed, or left without a reader: what was read is kept, and the session can be resumed.
+@Suite(.timeLimit(.minutes(1)))
+struct InterruptionTests {
+  private let bench: Bench
+
+  init() throws { bench = try Bench() }
+
+  @Test(arguments: [("interrupt", 130), ("terminate", 143)])
+  func signalKeepsWhatWasRead(_ signal: String, status: Int32) async throws {
+    let result = try await bench.recording(newSession("s1") + ["--ack"]) { record in
+      _ = try await record.line()
+      try await record.write(action("a") + "\n" + action("b") + "\nunfinished")
+      #expect(try await record.line() == "1")
+      #expect(try await record.line() == "2")
+      if signal == "interrupt" { try record.interrupt() } else { try record.terminate() }
+      // It ends by the signal, not by the end of its input.
+      let end = try await record.line()
+      #expect(end == nil)
+    }
+    #expect(result.status == status)
+    let message = "ckprov-log: stopped; session s1 stays open for --resume; 10 bytes of an unfinished line were not recorded\n"
+    #expect(result.errors == message)
+    #expect(try await bench.outcome("s1") == "in_progress")
+    #expect(try await bench.run("verify", "s1").status == 0)
+    #expect(try await bench.run("record", "--resume", "s1", "--ack", input: action("c")).text == "s1\n3\n")
+    #expect(try await bench.notes("s1") == ["a", "b", "c"])
+  }
+
+  @Test func killedWriterIsResumed() async throws {
+    let result = try await bench.recording(newSession("s1") + ["--ack"]) { record in
+      _ = try await record.line()
+      try await record.write((1...500).map { action("\($0)") + "\n" }.joined())
+      while try await record.line() != "500" {}
+      try record.kill()
+    }
+    #expect(result.status == 137)
+    #expect(try await bench.outcome("s1") == "in_progress")
+    #expect(try await bench.run("record", "--resume", "s1", "--ack", input: action("501")).text == "s1\n501\n")
+    #expect(try await bench.notes("s1") == (1...501).map(String.init))
+    #expect(try await bench.run("verify", "s1").status == 0)
+  }
+
+  /// A named pipe that nobody writes to yet keeps neither the id back nor a signal off.
+  @Test func namedPipe() async throws {
+    let pipe = bench.storage.path + "/pipe"
+    try #require(await runProgram("mkfifo", [pipe]).status == 0)
+    let stopped = try await bench.recording(newSession("s1") + [pipe]) { record in
+      let first = try await record.line()
+      #expect(first == "s1")
+      try record.terminate()
+      let end = try await record.line()
+      #expect(end == nil)
+    }
+    #expect(stopped.status == 143)
+    let bench = bench
+    let recorded = try await bench.recording(newSession("s2") + ["--ack", pipe]) { record in
+      _ = try await record.line()
+      _ = try await bench.shell("echo '\(action("a"))' > pipe")
+      #expect(try await record.line() == "1")
+    }
+    #expect(recorded.status == 0)
+    #expect(try await bench.notes("s2") == ["a"])
+  }
+
+  // MARK: Standard streams
+
+  /// `$1` is what stands behind the command: descriptor 4 is a pipe without a reader.
+  private func recordWithoutReader(_ redirection: String, _ options: String = "") async throws -> ProgramResult {
+    _ = try bench.file("lines", action("a") + "\n" + action("b") + "\n")
+    let script = """
+      mkfifo pipe; exec 3<>pipe 4>pipe 3<&-
+      "$C" record --label l --kernel-urn u --session-id s1 \(options) lines \(redirection)
+      """
+    return try await bench.shell(script)
+  }
+
+  @Test(arguments: [">&4", ">&-"])
+  func closedOutputIsNoReasonToStopWithoutAck(redirection: String) async throws {
+    let result = try await recordWithoutReader(redirection)
+    #expect(result.status == 0 && result.errors == "", "\(result.errors)")
+    #expect(try await bench.notes("s1") == ["a", "b"])
+    #expect(try await bench.outcome("s1") == "complete")
+  }
+
+  @Test(arguments: [">&4", ">&-"])
+  func closedOutputStopsItWithAck(redirection: String) async throws {
+    let result = try await recordWithoutReader(redirection, "--ack")
+    #expect(result.status == 74)
+    #expect(result.errors == "ckprov-log: standard output was closed, so nothing can be acknowledged; session s1 stays open for --resume\n")
+    #expect(try await bench.outcome("s1") == "in_progress")
+    #expect(try await bench.run("record", "--resume", "s1", "--ack", input: action("c")).text == "s1\n3\n")
+  }
+
+  /// A file that is opened must not get the number of a closed standard stream: messages would be written into it.
+  @Test(arguments: ["2>&-", ">&- 2>&-", "2>&4"])
+  func closedErrorStreamHarmsNothing(redirection: String) async throws {
+    let result = try await recordWithoutReader(redirection, "--live")
+    #expect(result.status == 0)
+    #expect(try await bench.notes("s1") == ["a", "b"])
+    #expect(try await bench.run("verify", "s1").status == 0)
+  }
+
+  @Test func closedInputIsAnError() async throws {
+    let result = try await bench.shell(#""$C" record --label l --kernel-urn u --session-id s1 <&-"#)
+    #expect(result.status == 74 && result.text == "s1\n")
+    #expect(result.errors.hasPrefix("ckprov-log: standard input: cannot read this: "), "\(result.errors)")
+  }
+
+  @Test func missingFileLeavesNoSession() async throws {
+    let result = try await bench.run(newSession("s1") + ["\(bench.storage.path)/none"], input: [])
+    #expect(result.status == 66 && result.text == "")
+    #expect(result.errors == "ckprov-log: \(bench.storage.path)/none: cannot open this: No such file or directory\n")
+    #expect(try await bench.run(newSession("s1") + [bench.storage.path], input: []).status == 74)
+    #expect(try !bench.exists(bench.sessions))
+  }
+}

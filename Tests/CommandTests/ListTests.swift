@@ -1,0 +1,130 @@
+import LogStorage
+import ProvenanceLog
+import TestSupport
+import Testing
+
+/// `list` and `show`: sessions for people, and for programs.
+@Suite(.timeLimit(.minutes(1)))
+struct ListTests {
+  private let bench: Bench
+
+  init() throws { bench = try Bench() }
+
+  /// Started in this order: b, legacy, then a and c at the same time.
+  private func recordSome() async throws {
+    for (id, second) in [("c", 3), ("b", 1), ("legacy", 2), ("a", 3)] {
+      let times = ["--started-at", "2026-03-14T20:00:0\(second).000000Z"]
+      let close = #"{"close":{"ended_at":"2026-03-14T20:01:0\#(second).250000Z"}}"#
+      let lines = [action("1"), action("2", outcome: "failed"), close].map { $0 + "\n" }.joined()
+      try #require(await bench.run(newSession(id) + times, input: Array(lines.utf8)).status == 0)
+    }
+    try #require(await runProgram("rm", ["-r", bench.logPath("legacy")]).status == 0)
+    try #require(await bench.run("record", "--resume", "b", "--no-close", input: action("3")).status == 0)
+  }
+
+  @Test func tableIsNewestFirst() async throws {
+    try await recordSome()
+    let result = try await bench.run("list")
+    #expect(result.status == 0 && result.errors == "")
+    let rows = result.text.split(separator: "\n").map { $0.split(separator: #/  +/#).map(String.init) }
+    #expect(rows[0] == ["SESSION", "STARTED", "OUTCOME", "ACTIONS", "DURATION", "SIZE", "LABEL"])
+    let expected = [
+      ["a", "2026-03-14 20:00:03", "partial", "2", "1 min 00 s"], ["c", "2026-03-14 20:00:03", "partial", "2", "1 min 00 s"],
+      ["legacy", "2026-03-14 20:00:02", "partial", "2", "1 min 00 s"], ["b", "2026-03-14 20:00:01", "in_progress", "3"],
+    ]
+    #expect(rows.dropFirst().map { Array($0.prefix($0[0] == "b" ? 4 : 5)) } == expected)
+    for row in rows.dropFirst() {
+      #expect(row.last == "test" && row[row.count - 2].wholeMatch(of: /[0-9.]+ (B|KiB)/) != nil, "\(row)")
+    }
+    // Numbers stand to the right, and no line ends in space.
+    let lines = result.text.split(separator: "\n")
+    #expect(lines.allSatisfy { $0.last != " " } && Set(lines.map { $0.count - $0.split(separator: " ").last!.count - 2 }).count == 1)
+  }
+
+  @Test func jsonIsAnArrayOfWholeSessions() async throws {
+    try await recordSome()
+    let result = try await bench.run("list", "--json")
+    #expect(result.status == 0 && result.errors == "")
+    var expected: [String] = []
+    for id in ["a", "c", "legacy", "b"] {
+      expected.append(try await bench.run("project", id).text.split(separator: "\n").map { "  " + $0 }.joined(separator: "\n"))
+    }
+    #expect(result.text == "[\n" + expected.joined(separator: ",\n") + "\n]\n")
+  }
+
+  @Test func emptyDirectory() async throws {
+    #expect(try await bench.run("list", "--json").text == "[]\n")
+    #expect(try await bench.run("list").text == "SESSION  STARTED  OUTCOME  ACTIONS  DURATION  SIZE  LABEL\n")
+  }
+
+  @Test func whatIsDamagedIsPassedOver() async throws {
+    try bench.copyVector("corruption")
+    try bench.copyVector("torn-tail")
+    try DiskFileSystem().write(Array("{".utf8), to: bench.viewPath("broken"))
+    let sessions = try json(await bench.run("list", "--json").output).elements
+    #expect(sessions.map { $0["session_id"].text } == ["torn-tail"])
+    let table = try await bench.run("list")
+    #expect(table.status == 0 && table.text.contains("torn-tail") && !table.text.contains("corruption") && !table.text.contains("broken"))
+  }
+
+  @Test func sessionIsListedOnceWithItsView() async throws {
+    _ = try await bench.record("s1", [action("a")])
+    #expect(try json(await bench.run("list", "--json").output).elements.count == 1)
+    // Its name, but another session.
+    try DiskFileSystem().write(Array(#"{"session_id":"s1","started_at":"2000-01-01T00:00:00.000000Z"}"#.utf8), to: bench.viewPath("s1"))
+    #expect(try json(await bench.run("list", "--json").output).elements.count == 2)
+  }
+
+  @Test func livingSessionIsListed() async throws {
+    let bench = bench
+    _ = try await bench.recording(newSession("s1") + ["--ack"]) { record in
+      _ = try await record.line()
+      try await record.write(action("a") + "\n")
+      #expect(try await record.line() == "1")
+      let sessions = try json(await bench.run("list", "--json").output).elements
+      #expect(sessions.count == 1 && sessions[0]["outcome"] == "in_progress" && sessions[0]["actions"].elements.count == 1)
+    }
+  }
+
+  // MARK: Show
+
+  @Test func showsHeaderAndTimeline() async throws {
+    let lines = [
+      #"{"action_type":"deploy","outcome":"verified","generated_at":"2026-03-14T20:00:02.123456Z","note":"n","kernel":"CK.Lib"}"#,
+      #"{"action_type":"check","outcome":"odd","attempt":2,"generated_at":"2026-03-14T20:00:03.000000Z"}"#,
+      #"{"close":{"ended_at":"2026-03-14T20:00:03.750000Z"}}"#,
+    ].map { $0 + "\n" }.joined()
+    let header = ["--kernel-action", "test.run", "--started-at", "2026-03-14T20:00:02.000000Z"]
+    _ = try await bench.run(newSession("s1") + header, input: Array(lines.utf8))
+    let expected = """
+      session   s1
+      label     test
+      urn       ckp://Action#CK.Test/session-1773518402000
+      kernel    ckp://Kernel#CK.Test:v1.0
+      action    test.run
+      started   2026-03-14T20:00:02.000000Z
+      ended     2026-03-14T20:00:03.750000Z
+      outcome   complete
+      duration  1.750 s
+      actions   2 (1 verified, 0 failed, 0 retry, 0 skipped, 1 other)
+      kernels   CK.Lib, CK.Test
+
+      1  [20:00:02.123] CK.Lib                   deploy                   + verified n
+      2  [20:00:03.000] CK.Test                  check                    ? odd       (attempt 2)
+
+      """
+    let shown = try await bench.run("show", "s1")
+    #expect(shown.text == expected && shown.status == 0 && shown.errors == "", "\(shown.text)")
+    try #require(await runProgram("rm", ["-r", bench.logPath("s1")]).status == 0)
+    #expect(try await bench.run("show", "s1").text == expected)
+  }
+
+  @Test func showsUpToTheDamage() async throws {
+    try await bench.recordTwice("s1", [action("a"), action("b")], [action("c")])
+    try bench.damage("s1", actionWithNote: "b")
+    let result = try await bench.run("show", "s1")
+    #expect(result.status == 65)
+    #expect(result.text.hasSuffix("verified a\n") && result.text.hasPrefix("session   s1\n"))
+    #expect(result.errors.contains("s1.log/00000000000000000000.seg, sequence "), "\(result.errors)")
+  }
+}

@@ -1,0 +1,94 @@
+import LogStorage
+import ProvenanceLog
+import TestSupport
+import Testing
+
+/// Where output goes: to readers that go away, and to terminals, which nothing in a session may steer.
+@Suite(.timeLimit(.minutes(1)))
+struct OutputTests {
+  private let bench: Bench
+
+  init() throws { bench = try Bench() }
+
+  /// Descriptor 4 is a pipe without a reader; SIGPIPE is as a shell leaves it.
+  private func withoutReader(_ command: String) async throws -> ProgramResult {
+    try await bench.shell("mkfifo pipe; exec 3<>pipe 4>pipe 3<&-; env --default-signal=PIPE \"$C\" \(command) >&4; status=$?; rm pipe; exit $status")
+  }
+
+  @Test func readerThatGoesAwayEndsTheOutputQuietly() async throws {
+    _ = try await bench.record("s1", (1...20).map { action("\($0)") })
+    for command in ["project s1", "cat s1", "show s1", "list", "list --json", "verify", "project s1 --write"] {
+      let result = try await withoutReader(command)
+      #expect(result.status == 0 && result.errors == "", "\(command): \(result.status) \(result.errors)")
+    }
+  }
+
+  @Test func readerThatGoesAwayInTheMiddle() async throws {
+    _ = try await bench.record("s1", [action(String(repeating: "x", count: 3 << 20)), action("b")])
+    for command in ["project s1", "cat s1", "list --json"] {
+      let result = try await bench.shell("\"$C\" \(command) | head -c 100; exit ${PIPESTATUS[0]}")
+      #expect(result.status == 0 && result.errors == "" && result.output.count == 100, "\(command)")
+    }
+  }
+
+  /// Not a reader that went away: what was asked for is lost.
+  @Test func fullOutputIsAnError() async throws {
+    guard try bench.exists("/dev/full") else { return }
+    _ = try await bench.record("s1", [action("a")])
+    for command in ["project s1", "cat s1", "show s1", "list", "verify s1"] {
+      let result = try await bench.shell("\"$C\" \(command) > /dev/full")
+      #expect(result.errors == "ckprov-log: standard output: cannot write to standard output: No space left on device; make room\n", "\(result.errors)")
+      #expect(result.status == (command == "verify s1" ? 3 : 74))
+    }
+  }
+
+  // MARK: Terminals
+
+  private static let steering = "\u{1b}[31m\u{7}\r\u{8}\u{9b}2J\u{85}\u{202e}\u{2066}\u{61c}\u{200f}\u{7f}"
+
+  private func steers(_ text: String) -> Bool {
+    text.unicodeScalars.contains {
+      $0 != "\n" && ($0.properties.generalCategory == .control || $0.properties.isBidiControl || $0.properties.generalCategory == .lineSeparator)
+    }
+  }
+
+  @Test func nothingInASessionSteersTheTerminal() async throws {
+    let escaped = Self.steering.unicodeScalars.map { "\\u" + String(repeating: "0", count: 4 - String($0.value, radix: 16).count) + String($0.value, radix: 16) }
+    let text = "a" + escaped.joined() + "\\u2028\\nb"
+    let line = """
+      {"action_type":"\(text)","outcome":"\(text)","kernel":"\(text)","note":"\(text)","before_state":{"\(text)":"\(text)"},"after_state":{"\(text)":1}}
+      """
+    let arguments = ["record", "--label", Self.steering, "--kernel-urn", Self.steering, "--kernel-action", Self.steering, "--session-id", "s1", "--live"]
+    let recorded = try await bench.run(arguments, input: Array((line + "\n" + #"{"close":{"outcome":"\#(text)"}}"#).utf8))
+    #expect(recorded.status == 0 && !steers(recorded.errors) && recorded.errors.contains("a\\x1b[31m\\x07\\x0d\\x08\\x9b2J\\x85\\u202e"), "\(recorded.errors)")
+    for arguments in [["show", "s1"], ["list"], ["cat", "s1"], ["project", "s1"], ["verify"], ["list", "--json"]] {
+      let shown = try await bench.run(arguments, input: [])
+      #expect(shown.status == 0 && shown.output.count > 20 && !steers(shown.text), "\(shown.text)")
+    }
+    #expect(try await bench.run("show", "s1").text.split(separator: "\n").count == 12)
+    #expect(try await bench.run("list").text.split(separator: "\n").count == 2)
+  }
+
+  @Test func nothingInAFileNameSteersTheTerminal() async throws {
+    try await bench.makeLegacy("s1", [action("a")])
+    let file = try bench.bytes(bench.viewPath("s1"))
+    for name in ["s2\(Self.steering)", "s2\(Self.steering)2"] { try DiskFileSystem().write(file, to: bench.viewPath(name)) }
+    let path = "\(bench.storage.path)/\(Self.steering)"
+    for arguments in [
+      ["list"], ["verify"], ["project", "s2"], ["import", path], newSession("s3") + [path], ["project", "s1", "-o", "\(path)/x"], ["project", Self.steering],
+      ["record", "--resume", Self.steering], ["--\(Self.steering)"], ["record", "--view", Self.steering], [Self.steering],
+    ] {
+      let result = try await bench.run(arguments, input: [])
+      #expect(result.text.count + result.errors.count > 20)
+      #expect(!steers(result.text) && !steers(result.errors), "\(arguments[0]): \(result.errors)")
+    }
+  }
+
+  @Test func namesInAMessageStayOnOneLine() async throws {
+    for name in ["s2\nx", "s2\ny"] {
+      try SessionsDirectory(storageDirectory: bench.storage.path, fileSystem: DiskFileSystem()).make()
+      try DiskFileSystem().write([], to: bench.viewPath(name))
+    }
+    #expect(try await bench.run("cat", "s2").errors == "ckprov-log: 's2' fits 2 sessions; say which: s2\\x0ax, s2\\x0ay\n")
+  }
+}
