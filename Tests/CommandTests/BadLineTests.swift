@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Lines that `record` refuses: each is named with its number, its byte column and the reason.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct BadLineTests {
   private let bench: Bench
 

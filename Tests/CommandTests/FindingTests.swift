@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// How a session is found, and what is said when it cannot be.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct FindingTests {
   private let bench: Bench
   private static let readers = ["project", "cat", "show", "verify"]

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// `import`: Session JSON of the reference's becomes a log, if it can be given back byte by byte.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ImportTests {
   private let bench: Bench
   /// A session as the reference would have left it, and where it stands.

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// `record` that is stopped, killed, or left without a reader: what was read is kept, and the session can be resumed.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct InterruptionTests {
   private let bench: Bench
 

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Lines that `record` takes, and what they mean.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct LineFormatTests {
   private let bench: Bench
 

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// `list` and `show`: sessions for people, and for programs.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ListTests {
   private let bench: Bench
 

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Where output goes: to readers that go away, and to terminals, which nothing in a session may steer.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct OutputTests {
   private let bench: Bench
 

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// `project` and `cat`.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ProjectTests {
   private let bench: Bench
 

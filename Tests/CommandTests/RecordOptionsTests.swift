@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// The options of `record`: what they do, and which are usage errors.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct RecordOptionsTests {
   private let bench: Bench
 

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// What `record` prints, when it records, and when it closes.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct RecordTests {
   private let bench: Bench
 

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// The command and cklib's own tools over one directory that holds sessions of both kinds. Needs the reference (`referenceIsAvailable`).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ReferenceTests {
   private let bench: Bench
 

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// `record --resume`: going on after a crash, and reopening.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ResumeTests {
   private let bench: Bench
 

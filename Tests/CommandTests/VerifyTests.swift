@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// `verify`: what it says of each session, and its own exit codes.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct VerifyTests {
   private let bench: Bench
 
