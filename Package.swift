@@ -49,7 +49,8 @@ let package = Package(
       exclude: ["reference.py", "Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "ProvenanceModelTests", dependencies: ["ProvenanceModel", "TestSupport"], exclude: ["reference_text.py"], swiftSettings: strict),
-    .testTarget(name: "LogFormatTests", dependencies: ["LogFormat", "LogStorage", "ProvenanceLog", "CChecksum", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "LogFormatTests", dependencies: ["LogFormat", "LogStorage", "ProvenanceLog", "CChecksum", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "LogStorageTests", dependencies: ["LogStorage", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "ProvenanceLogTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport"], swiftSettings: strict),
     .testTarget(
