@@ -79,7 +79,7 @@ private struct Demo {
     try await show("ckprov-log", ["show", session])
 
     try checkProjection("session.json")
-    say("\(story.count) actions were acknowledged, and all \(story.count) are in the projection as they were sent: nothing was lost.")
+    print("\n\(story.count) actions were acknowledged, and all \(story.count) are in the projection as they were sent: nothing was lost.")
   }
 
   private func say(_ lines: String...) {
