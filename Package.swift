@@ -1,11 +1,18 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-let strict: [SwiftSetting] = [
-  .enableUpcomingFeature("ExistentialAny"),
-  .enableUpcomingFeature("MemberImportVisibility"),
-  .enableUpcomingFeature("InternalImportsByDefault"),
-]
+/// Warnings are errors where the code is tested, and only there: a new compiler that warns of more must not break anyone's build.
+let warningsAreErrors = Context.environment["CKPROV_STRICT"] == "1"
+
+let strict: [SwiftSetting] =
+  [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+  ] + (warningsAreErrors ? [.treatAllWarnings(as: .error)] : [])
+
+let strictC: [CSetting] =
+  [.enableWarning("all"), .enableWarning("extra")] + (warningsAreErrors ? [.treatAllWarnings(as: .error)] : [])
 
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
@@ -25,9 +32,9 @@ let package = Package(
   ],
   targets: [
     // Bottom to top: each room knows only those above it in this list.
-    .target(name: "CChecksum"),
+    .target(name: "CChecksum", cSettings: strictC),
     .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
-    .target(name: "CLinux"),
+    .target(name: "CLinux", cSettings: strictC),
     .target(name: "ProvenanceModel", swiftSettings: strict),
     .target(name: "LogFormat", dependencies: ["ProvenanceModel", "CChecksum", "CLZ4"], swiftSettings: strict),
     .target(name: "LogStorage", dependencies: ["LogFormat", "ProvenanceModel", "CLinux", systemPackage], swiftSettings: strict),
@@ -42,7 +49,8 @@ let package = Package(
       exclude: ["reference.py", "Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "ProvenanceModelTests", dependencies: ["ProvenanceModel", "TestSupport"], exclude: ["reference_text.py"], swiftSettings: strict),
-    .testTarget(name: "LogFormatTests", dependencies: ["LogFormat", "LogStorage", "ProvenanceLog", "CChecksum", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "LogFormatTests", dependencies: ["LogFormat", "LogStorage", "ProvenanceLog", "CChecksum", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "LogStorageTests", dependencies: ["LogStorage", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "ProvenanceLogTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport"], swiftSettings: strict),
     .testTarget(

@@ -86,7 +86,8 @@ private final class DiskFile: File {
   init(_ path: String, _ mode: FileDescriptor.AccessMode, _ options: FileDescriptor.OpenOptions) throws(LogError) {
     self.path = path
     do {
-      descriptor = try FileDescriptor.open(FilePath(path), mode, options: options, permissions: options.contains(.create) ? [.ownerReadWrite, .groupReadWrite, .otherReadWrite] : nil)
+      let permissions: FilePermissions? = options.contains(.create) ? [.ownerReadWrite, .groupReadWrite, .otherReadWrite] : nil
+      descriptor = try FileDescriptor.open(FilePath(path), mode, options: options, permissions: permissions)
     } catch {
       throw failure("cannot open this", path, error)
     }

@@ -38,7 +38,7 @@ package struct SessionsDirectory: Sendable {
   /// What stands in the directory: sessions with a log, and the names, without `.json`, of the JSON files, both sorted. Empty if there is no directory.
   package func entries() throws(LogError) -> (logs: [SessionID], jsonFiles: [String]) {
     let names: [String]
-    do throws(LogError) { names = try fileSystem.names(in: path) } catch where error.code == .notFound { return ([], []) }
+    do throws(LogError) { names = try fileSystem.names(in: path) } catch let error where error.code == .notFound { return ([], []) }
     let logs = names.compactMap { $0.hasSuffix(".log") ? try? SessionID(String($0.dropLast(4))) : nil }
     let jsonFiles = names.filter { $0.hasSuffix(".json") && !$0.hasPrefix(".") }.map { String($0.dropLast(5)) }
     return (logs.sorted(), jsonFiles.sorted())
@@ -109,7 +109,7 @@ package struct LogDirectory: Sendable {
   package func hasLivingWriter() throws(LogError) -> Bool {
     do throws(LogError) {
       return try fileSystem.open(path(of: "lock"), for: .reading).isLockedByAnother(byte: LogLock.Role.writer.rawValue)
-    } catch where error.code == .notFound {
+    } catch let error where error.code == .notFound {
       return false
     }
   }
@@ -162,7 +162,7 @@ package final class LogLock: Sendable {
     let path = log.path(of: "lock")
     do throws(LogError) {
       file = try log.fileSystem.open(path, for: .readingAndWriting)
-    } catch where error.code == .notFound {
+    } catch let error where error.code == .notFound {
       file = try Self.make(path, in: log)
     }
     guard try file.lock(byte: role.rawValue) else {
@@ -178,7 +178,7 @@ package final class LogLock: Sendable {
   private static func make(_ path: String, in log: LogDirectory) throws(LogError) -> any File {
     do throws(LogError) {
       return try log.fileSystem.create(path)
-    } catch where error.errno == 17 {
+    } catch let error where error.errno == 17 {
       // EEXIST: another one was quicker.
       return try log.fileSystem.open(path, for: .readingAndWriting)
     }

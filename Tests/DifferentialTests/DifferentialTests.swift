@@ -74,7 +74,8 @@ struct DifferentialTests {
     for step in session.steps {
       if let reading = step.clock { clock.withLock { $0 = reading } }
       if let verified = step.verifiedAction {
-        isClosed = false
+        // With no attempts nothing is recorded, and a closed session stays closed.
+        if !step.clocks.isEmpty { isClosed = false }
         sleeps.withLock { $0 = [] }
         let readings = Mutex(step.clocks[...])
         let result = try verified.run(prov, beforeRecording: { if let next = readings.withLock({ $0.popFirst() }) { clock.withLock { $0 = next } } })

@@ -88,8 +88,9 @@ struct FrameTests {
     do { try buffer.appendFrame(.action, payload, sequence: 1, unsynced: 0, salt: salt) } catch { refusal = error }
     #expect(refusal?.code == .tooLarge && buffer.count == before)
     try buffer.appendFrame(.action, payload.dropLast(), sequence: 1, unsynced: 0, salt: salt)
-    guard case .frame = inspectFrame(
-      UnsafeRawBufferPointer(rebasing: buffer.bytes[before...]), available: buffer.count - before, salt: salt, sequence: 1)
+    guard
+      case .frame = inspectFrame(
+        UnsafeRawBufferPointer(rebasing: buffer.bytes[before...]), available: buffer.count - before, salt: salt, sequence: 1)
     else {
       Issue.record("the largest record is not read")
       return
