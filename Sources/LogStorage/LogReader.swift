@@ -17,6 +17,7 @@ package enum LogEnding: Sendable, Equatable {
 package struct LogReader: ~Copyable {
   package let log: LogDirectory
   private let sessionID: SessionID?
+  private let asWriter: Bool
   private var files: [SegmentFileName]
   private var fileIndex = 0
   private var file: SegmentFile
@@ -43,18 +44,25 @@ package struct LogReader: ~Copyable {
     case newestFile
   }
 
-  private init(_ log: LogDirectory, _ sessionID: SessionID?, _ files: [SegmentFileName], _ file: consuming SegmentFile, _ segment: SegmentHeader) {
+  private init(
+    _ log: LogDirectory, _ sessionID: SessionID?, asWriter: Bool, _ files: [SegmentFileName], _ file: consuming SegmentFile, _ segment: SegmentHeader
+  ) {
     self.log = log
     self.sessionID = sessionID
+    self.asWriter = asWriter
     self.files = files
     self.segment = segment
     nextSequence = file.name.firstSequence
     self.file = file
   }
 
-  /// - Parameter sessionID: whose log it must be; `nil` for any.
+  /// - Parameters:
+  ///   - sessionID: whose log it must be; `nil` for any.
+  ///   - asWriter: the caller holds the writer's lock and writes nothing while it reads, so that the end of the log is judged.
   /// - Throws: `LogError` `notFound` if there is no log or no file in it, `corrupt`, `unsupportedVersion`, `io`.
-  package static func open(_ log: LogDirectory, of sessionID: SessionID?, from start: Start = .firstFrame) throws(LogError) -> LogReader {
+  package static func open(
+    _ log: LogDirectory, of sessionID: SessionID?, from start: Start = .firstFrame, asWriter: Bool = false
+  ) throws(LogError) -> LogReader {
     var files = try log.segments()
     guard let first = start == .firstFrame ? files.first : files.last else {
       throw LogError(.notFound, "the session was never started: its log has no file", path: log.path)
@@ -65,7 +73,7 @@ package struct LogReader: ~Copyable {
     }
     var file = try SegmentFile.open(first, in: log)
     let segment = try header(at: 0, in: &file, log)
-    var reader = LogReader(log, sessionID, files, file, segment)
+    var reader = LogReader(log, sessionID, asWriter: asWriter, files, file, segment)
     try reader.enter(segment, at: 0, isFirst: true)
     try reader.lookAhead()
     return reader
@@ -77,6 +85,7 @@ package struct LogReader: ~Copyable {
   package mutating func next() throws(LogError) -> FrameHeader? {
     frame = nil
     ending = nil
+    var isWriterGone = asWriter
     while true {
       let limit = try self.limit()
       if offset == limit.offset, limit.isKnown {
@@ -108,9 +117,13 @@ package struct LogReader: ~Copyable {
         // The file became shorter while it was read: look at it again.
         continue
       case .bad(let problem, _):
-        if limit.isKnown { throw corrupt(Self.reason(problem)) }
+        if limit.isKnown || isVouchedByItsName { throw corrupt(Self.reason(problem)) }
         if try newFileAppeared() { continue }
-        return try judgeEnd(problem)
+        if isWriterGone { return try judgeEnd(problem) }
+        isWriterGone = try !log.hasLivingWriter()
+        // What was read before the question is out of date: a writer may have gone on, or have ended, since.
+        file.forget()
+        if !isWriterGone { return end(.writing) }
       }
     }
   }
@@ -226,11 +239,11 @@ package struct LogReader: ~Copyable {
 
   // MARK: The end of the newest segment (Format/frame.md)
 
+  /// What a segment begins with was synced before the file got its name.
+  private var isVouchedByItsName: Bool { nextSequence < (segment.firstSequence == 0 ? 2 : segment.firstSequence + 1) }
+
+  /// No writer is at work.
   private mutating func judgeEnd(_ problem: FrameProblem) throws(LogError) -> FrameHeader? {
-    // What a segment begins with was synced before the file got its name.
-    let begins = segment.firstSequence == 0 ? 2 : segment.firstSequence + 1
-    guard nextSequence >= begins else { throw corrupt(Self.reason(problem)) }
-    if try log.hasLivingWriter() { return end(.writing) }
     let size = try file.rawSize()
     var at = offset
     var doubtEnd = offset

@@ -165,6 +165,13 @@ struct RecordTests {
     #expect(try last.close().actionCount == 2)
   }
 
+  @Test func checkpointWithAnImpossibleSeqIsRefused() throws {
+    let header = prov.session.header.renamed(try SessionID("b"))
+    let summary = SessionSummary(end: nil, actionCount: 0, nextSeq: 0, outcomes: OutcomeCounts(), kernels: ["K"], kernelsComplete: true)
+    try startLog("b", Checkpoint(header: header, summary: summary))
+    #expect(errorCode { try storage.resume("b") } == .corrupt)
+  }
+
   /// A log whose newest segment begins with this checkpoint.
   private func startLog(_ id: String, _ checkpoint: Checkpoint) throws {
     let log = try storage.log(id)

@@ -135,6 +135,50 @@ struct ThreadsTests {
     #expect(try storage.seqs("a").count == 1500)
   }
 
+  /// Between a reader's look at the end and its question who is at work the writer goes on, closes, and is gone: that is no damage.
+  @Test func writerEndsWhileAReaderJudgesTheEnd() throws {
+    let prov = try storage.start("a")
+    try prov.recordAction(action())
+    let watched = WatchedFileSystem()
+    let log = LogDirectory(path: prov.logPath, fileSystem: watched)
+    var reader = try LogReader.open(log, of: prov.sessionID)
+    for _ in 0..<3 { #expect(try reader.next() != nil) }
+    watched.beforeNextQuestionForTheWriter {
+      do {
+        try prov.recordAction(action())
+        try prov.close()
+      } catch {
+        Issue.record(error)
+      }
+    }
+    var kinds: [FrameKind] = []
+    while let frame = try reader.next() { kinds.append(frame.kind) }
+    #expect(kinds == [.action, .sessionClosed, .checkpoint, .mark])
+    #expect(reader.ending == .clean)
+  }
+
+  /// A reader has seen half of an action that was then taken back for want of room; what stands there now is another.
+  @Test func readerForgetsWhatWasUndone() throws {
+    let watched = WatchedFileSystem()
+    let prov = try storage.start("a", storage.options { $0.fileSystem = watched })
+    let reader = Mutex(try LogReader.open(LogDirectory(path: prov.logPath, fileSystem: DiskFileSystem()), of: prov.sessionID))
+    let next: @Sendable () -> UInt64? = { reader.withLock { reader in try? reader.next()?.sequence } }
+    #expect(next() == 0 && next() == 1 && next() == nil)
+    watched.setRule { operation in
+      switch operation {
+      case .write: return .init(.noSpace, written: 100)
+      case .truncate:
+        if next() != nil { Issue.record("half an action was taken for one") }
+        return nil
+      default: return nil
+      }
+    }
+    #expect(errorCode { try prov.recordAction(action("t", "failed", note: "one that does not fit")) } == .noSpace)
+    watched.setRule(nil)
+    try prov.recordAction(action())
+    #expect(next() == 2)
+  }
+
   /// A reader at the end goes on when more has come, over a change of segment too.
   @Test func readerFollows() throws {
     let prov = try storage.start("a", storage.options { $0.segmentSizeMax = 4096 })

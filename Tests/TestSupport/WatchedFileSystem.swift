@@ -39,6 +39,9 @@ package final class WatchedFileSystem: FileSystem {
   private struct State {
     var operations: [DiskOperation] = []
     var rule: Rule?
+    var question: (@Sendable () -> Void)?
+    /// What files are called now, by the name under which they were opened or made.
+    var renamed: [String: String] = [:]
   }
 
   private let disk = DiskFileSystem()
@@ -58,6 +61,20 @@ package final class WatchedFileSystem: FileSystem {
   package func setRule(_ rule: Rule?) {
     state.withLock { $0.rule = rule }
   }
+
+  /// What happens right before the next question whether a writer is at work is answered.
+  package func beforeNextQuestionForTheWriter(_ body: @escaping @Sendable () -> Void) {
+    state.withLock { $0.question = body }
+  }
+
+  fileprivate func question() -> (@Sendable () -> Void)? {
+    state.withLock { state in
+      defer { state.question = nil }
+      return state.question
+    }
+  }
+
+  fileprivate func currentName(of path: String) -> String { state.withLock { $0.renamed[path] ?? path } }
 
   fileprivate func fault(_ operation: DiskOperation) -> Fault? {
     let rule = state.withLock { state in
@@ -79,6 +96,7 @@ package final class WatchedFileSystem: FileSystem {
 
   package func create(_ path: String) throws(LogError) -> any File {
     try pass(.create(path))
+    state.withLock { $0.renamed[path] = nil }
     return WatchedFile(try disk.create(path), self)
   }
 
@@ -98,7 +116,9 @@ package final class WatchedFileSystem: FileSystem {
 
   package func renameToNew(_ path: String, to target: String) throws(LogError) -> Bool {
     try pass(.rename(path, to: target))
-    return try disk.renameToNew(path, to: target)
+    let isNew = try disk.renameToNew(path, to: target)
+    if isNew { state.withLock { $0.renamed[path] = target } }
+    return isNew
   }
 
   package func remove(_ path: String) throws(LogError) {
@@ -133,22 +153,24 @@ private final class WatchedFile: File {
 
   var path: String { file.path }
 
+  private var currentPath: String { fileSystem.currentName(of: path) }
+
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(LogError) -> Int { try file.read(into: buffer, at: offset) }
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) -> (written: Int, error: LogError?) {
-    guard let fault = fileSystem.fault(.write(path, size: bytes.count)) else { return file.write(bytes, at: offset) }
+    guard let fault = fileSystem.fault(.write(currentPath, size: bytes.count)) else { return file.write(bytes, at: offset) }
     let written = min(fault.written, bytes.count)
     let result = file.write(UnsafeRawBufferPointer(rebasing: bytes[..<written]), at: offset)
     return (result.written, result.error ?? fault.error)
   }
 
   func sync() throws(LogError) {
-    try fileSystem.pass(.sync(path))
+    try fileSystem.pass(.sync(currentPath))
     try file.sync()
   }
 
   func truncate(to size: UInt64) throws(LogError) {
-    try fileSystem.pass(.truncate(path, size: size))
+    try fileSystem.pass(.truncate(currentPath, size: size))
     try file.truncate(to: size)
   }
 
@@ -158,5 +180,8 @@ private final class WatchedFile: File {
 
   func unlock(byte: Int64) { file.unlock(byte: byte) }
 
-  func isLockedByAnother(byte: Int64) throws(LogError) -> Bool { try file.isLockedByAnother(byte: byte) }
+  func isLockedByAnother(byte: Int64) throws(LogError) -> Bool {
+    fileSystem.question()?()
+    return try file.isLockedByAnother(byte: byte)
+  }
 }
