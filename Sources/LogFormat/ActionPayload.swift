@@ -87,25 +87,6 @@ extension Payload {
     case .raw(let raw): try raw.object()
     }
   }
-
-  package func withoutNulls() -> Payload {
-    switch self {
-    case .raw(let raw): .raw(RawJSON(canonical: raw.bytes, withNulls: nil))
-    case .object(let object): .object(strippingNulls(from: object))
-    }
-  }
-}
-
-private func strippingNulls(from object: JSONObject) -> JSONObject {
-  JSONObject(object.lazy.filter { $0.value != .null }.map { (key: $0.key, value: strippingNulls(from: $0.value)) })
-}
-
-private func strippingNulls(from value: JSONValue) -> JSONValue {
-  switch value {
-  case .object(let object): .object(strippingNulls(from: object))
-  case .array(let elements): .array(elements.map { strippingNulls(from: $0) })
-  default: value
-  }
 }
 
 extension Action {

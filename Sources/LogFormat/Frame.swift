@@ -142,7 +142,10 @@ extension ByteBuffer {
       truncate(to: start)
       throw LogError(.tooLarge, "a record of \(payloadSize) bytes is over the limit of \(FrameHeader.payloadSizeMax); split it up")
     }
-    precondition(sequence <= FrameHeader.sequenceMax)
+    guard sequence <= FrameHeader.sequenceMax else {
+      truncate(to: start)
+      throw LogError(.tooLarge, "the log has no sequence left for another frame")
+    }
     let padding = FrameHeader.frameSize(payload: payloadSize) - FrameHeader.size - payloadSize
     room(for: padding).update(repeating: 0, count: padding)
     commit(padding)

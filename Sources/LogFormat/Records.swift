@@ -87,9 +87,11 @@ package struct Checkpoint: Sendable, Equatable {
       kernels.insert(name)
     }
     guard case .bool(let isComplete)? = fields["kernels_complete"] else { throw fields.wrong("kernels_complete", "a boolean") }
+    let nextSeq = try fields.integer("next_seq")
+    guard nextSeq >= 1 else { throw fields.wrong("next_seq", "a seq") }
     summary = SessionSummary(
       end: fields["closed"] == nil ? nil : try SessionEnd(try fields.object("closed")), actionCount: try fields.count("actions"),
-      nextSeq: try fields.integer("next_seq"), outcomes: try OutcomeCounts(try fields.object("outcomes")), kernels: kernels,
+      nextSeq: nextSeq, outcomes: try OutcomeCounts(try fields.object("outcomes")), kernels: kernels,
       kernelsComplete: isComplete)
   }
 }

@@ -155,10 +155,17 @@ package final class LogLock: Sendable {
   }
 
   private let file: any File
+  private let role: Role
+
+  deinit {
+    // Said, not left to the closing of the file: a child that this process is forking may have the file for a moment, or for ever.
+    file.unlock(byte: role.rawValue)
+  }
 
   /// Takes the lock without waiting.
   /// - Throws: `LogError` `locked` if another holds it, `notFound` if the log was removed meanwhile.
   package init(_ role: Role, of log: LogDirectory) throws(LogError) {
+    self.role = role
     let path = log.path(of: "lock")
     do throws(LogError) {
       file = try log.fileSystem.open(path, for: .readingAndWriting)

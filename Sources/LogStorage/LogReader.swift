@@ -17,7 +17,7 @@ package enum LogEnding: Sendable, Equatable {
 package struct LogReader: ~Copyable {
   package let log: LogDirectory
   private let sessionID: SessionID?
-  private let holdsLock: Bool
+  private let asWriter: Bool
   private var files: [SegmentFileName]
   private var fileIndex = 0
   private var file: SegmentFile
@@ -47,11 +47,11 @@ package struct LogReader: ~Copyable {
   }
 
   private init(
-    _ log: LogDirectory, _ sessionID: SessionID?, holdsLock: Bool, _ files: [SegmentFileName], _ file: consuming SegmentFile, _ segment: SegmentHeader
+    _ log: LogDirectory, _ sessionID: SessionID?, asWriter: Bool, _ files: [SegmentFileName], _ file: consuming SegmentFile, _ segment: SegmentHeader
   ) {
     self.log = log
     self.sessionID = sessionID
-    self.holdsLock = holdsLock
+    self.asWriter = asWriter
     self.files = files
     self.segment = segment
     nextSequence = file.name.firstSequence
@@ -60,10 +60,10 @@ package struct LogReader: ~Copyable {
 
   /// - Parameters:
   ///   - sessionID: whose log it must be; `nil` for any.
-  ///   - holdsLock: the caller is the log's writer and has not appended yet: the end is judged although there is a writer.
+  ///   - asWriter: the caller holds the writer's lock and writes nothing while it reads, so that the end of the log is judged.
   /// - Throws: `LogError` `notFound` if there is no log or no file in it, `corrupt`, `unsupportedVersion`, `io`.
   package static func open(
-    _ log: LogDirectory, of sessionID: SessionID?, from start: Start = .firstFrame, holdsLock: Bool = false
+    _ log: LogDirectory, of sessionID: SessionID?, from start: Start = .firstFrame, asWriter: Bool = false
   ) throws(LogError) -> LogReader {
     var files = try log.segments()
     guard let first = start == .firstFrame ? files.first : files.last else {
@@ -75,7 +75,7 @@ package struct LogReader: ~Copyable {
     }
     var file = try SegmentFile.open(first, in: log)
     let segment = try header(at: 0, in: &file, log)
-    var reader = LogReader(log, sessionID, holdsLock: holdsLock, files, file, segment)
+    var reader = LogReader(log, sessionID, asWriter: asWriter, files, file, segment)
     try reader.enter(segment, at: 0, isFirst: true)
     try reader.lookAhead()
     return reader
@@ -87,6 +87,7 @@ package struct LogReader: ~Copyable {
   package mutating func next() throws(LogError) -> FrameHeader? {
     frame = nil
     ending = nil
+    var isWriterGone = asWriter
     while true {
       let limit = self.limit()
       if offset == limit.offset, limit.isKnown {
@@ -118,9 +119,13 @@ package struct LogReader: ~Copyable {
       case .needs:
         throw LogError(.io, "the file gives fewer bytes than it has", path: log.path, segment: file.name.description, offset: offset)
       case .bad(let problem, _):
-        if limit.isKnown { throw corrupt(Self.reason(problem)) }
+        if limit.isKnown || isVouchedByItsName { throw corrupt(Self.reason(problem)) }
         if try newFileAppeared() { continue }
-        return try judgeEnd(problem)
+        if isWriterGone { return try judgeEnd(problem) }
+        isWriterGone = try !log.hasLivingWriter()
+        // What was read before the question is out of date: a writer may have gone on, or have ended, since.
+        file.forget()
+        if !isWriterGone { return end(.writing) }
       }
     }
   }
@@ -244,11 +249,11 @@ package struct LogReader: ~Copyable {
 
   // MARK: The end of the newest segment (Format/frame.md)
 
+  /// What a segment begins with was synced before the file got its name.
+  private var isVouchedByItsName: Bool { nextSequence < (segment.firstSequence == 0 ? 2 : segment.firstSequence + 1) }
+
+  /// No writer is at work.
   private mutating func judgeEnd(_ problem: FrameProblem) throws(LogError) -> FrameHeader? {
-    // What a segment begins with was synced before the file got its name.
-    let begins = segment.firstSequence == 0 ? 2 : segment.firstSequence + 1
-    guard nextSequence >= begins else { throw corrupt(Self.reason(problem)) }
-    if !holdsLock, try log.hasLivingWriter() { return end(.writing) }
     let size = fileSize
     var at = offset
     var doubtEnd = offset

@@ -17,6 +17,8 @@ package struct LogWriter: ~Copyable {
   package let bytesInDoubt: UInt64
 
   private var file: any File
+  /// The file's name now; `file` knows the one under which it was made.
+  private var path: String
   private var salt: UInt32
   /// Bytes of the active segment that are in the file.
   private var size: UInt64
@@ -75,9 +77,9 @@ package struct LogWriter: ~Copyable {
     guard let error = result.error else { return (kept, nil) }
     do throws(LogError) {
       try file.truncate(to: size)
-      return (kept, error)
+      return (kept, error.at(path))
     } catch {
-      return (kept, poisoned(by: error, "a failed write could not be undone"))
+      return (kept, poisoned(by: error.at(path), "a failed write could not be undone"))
     }
   }
 
@@ -105,14 +107,18 @@ package struct LogWriter: ~Copyable {
   /// All that was flushed so far, to be synced on any thread.
   package struct SyncPoint: Sendable {
     private let file: any File
+    private let path: String
     fileprivate let below: UInt64
 
-    fileprivate init(_ file: any File, below: UInt64) {
+    fileprivate init(_ file: any File, _ path: String, below: UInt64) {
       self.file = file
+      self.path = path
       self.below = below
     }
 
-    package func sync() throws(LogError) { try file.sync() }
+    package func sync() throws(LogError) {
+      do throws(LogError) { try file.sync() } catch { throw error.at(path) }
+    }
   }
 
   /// `nil` if all of it is on stable storage already.
@@ -120,7 +126,7 @@ package struct LogWriter: ~Copyable {
     if let poison { throw poison }
     let flushed = nextSequence - pendingFrames
     // A mark alone needs no sync: it is only a message about what was synced.
-    return flushed > syncedBelow + (endsWithMark ? 1 : 0) ? SyncPoint(file, below: flushed) : nil
+    return flushed > syncedBelow + (endsWithMark ? 1 : 0) ? SyncPoint(file, path, below: flushed) : nil
   }
 
   package func isSynced(below sequence: UInt64) -> Bool { sequence <= syncedBelow }
@@ -173,6 +179,7 @@ package struct LogWriter: ~Copyable {
     self.lock = lock
     self.randomSalt = randomSalt
     file = segment.file
+    path = segment.path
     salt = segment.header.salt
     size = segment.size
     lastCRC = segment.lastCRC
@@ -214,6 +221,7 @@ package struct LogWriter: ~Copyable {
       throw error.code == .poisoned ? poisoned(by: error, "a new segment could not be synced") : error
     }
     file = new.file
+    path = new.path
     salt = new.header.salt
     size = new.size
     lastCRC = new.lastCRC
@@ -228,6 +236,7 @@ package struct LogWriter: ~Copyable {
 private struct NewSegment {
   let header: SegmentHeader
   let file: any File
+  let path: String
   let size: UInt64
   let lastCRC: UInt32
   let nextSequence: UInt64
@@ -254,6 +263,7 @@ private struct NewSegment {
     size = UInt64(buffer.count)
     nextSequence = sequence
     let name = SegmentFileName(firstSequence: header.firstSequence)
+    path = log.path(of: name.description)
     let temporary = log.path(of: name.temporaryName)
     // Left from a creation that did not finish; nothing acknowledged is in it.
     if try log.fileSystem.status(of: temporary) != nil { try log.fileSystem.remove(temporary) }
@@ -262,8 +272,8 @@ private struct NewSegment {
     do throws(LogError) {
       try made.writeAll(buffer.bytes, at: 0)
       try made.sync()
-      guard try log.fileSystem.renameToNew(temporary, to: log.path(of: name.description)) else {
-        throw LogError(.io, "a segment of this name exists already; another program is at work in this log", path: log.path(of: name.description))
+      guard try log.fileSystem.renameToNew(temporary, to: path) else {
+        throw LogError(.io, "a segment of this name exists already; another program is at work in this log", path: path)
       }
     } catch {
       try? log.fileSystem.remove(temporary)
@@ -274,5 +284,13 @@ private struct NewSegment {
     } catch {
       throw LogError(.poisoned, error.message, path: error.path, errno: error.errno)
     }
+  }
+}
+
+extension LogError {
+  fileprivate func at(_ path: String) -> LogError {
+    var error = self
+    error.path = path
+    return error
   }
 }

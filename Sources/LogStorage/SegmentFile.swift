@@ -46,6 +46,11 @@ struct SegmentFile: ~Copyable {
     return UnsafeRawBufferPointer(rebasing: window.bytes[skipped...])
   }
 
+  /// What is asked for next is read from the file again.
+  mutating func forget() {
+    move(to: windowStart)
+  }
+
   /// Empties the window, so that it begins at `offset`, or at the start of the chunk that holds it.
   private mutating func move(to offset: UInt64) {
     window.removeAll()

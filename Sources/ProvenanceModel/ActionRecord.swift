@@ -70,7 +70,7 @@ public struct Action: Sendable {
   }
 }
 
-/// One action of a session, as it was recorded. Payloads are without members that are null.
+/// One action of a session: as it was recorded, with its payloads as they were given, or as it stands in the log, where no member is null.
 public struct ActionRecord: Sendable {
   /// 1 for the first action of a session; grows from action to action.
   public let seq: Int64

@@ -223,7 +223,9 @@ private final class SimulatedFile: File {
   }
 
   func unlock(byte: Int64) {
-    disk.state.withLock { state in state.locks[inode]?[byte] = nil }
+    disk.state.withLock { state in
+      if state.locks[inode]?[byte] == ObjectIdentifier(self) { state.locks[inode]?[byte] = nil }
+    }
   }
 
   func isLockedByAnother(byte: Int64) throws(LogError) -> Bool {

@@ -11,7 +11,7 @@ extension SessionsDirectory {
     for id in logs {
       logIDs.insert(id.description)
       guard let modified = try? log(of: id).modified(), Double(modified) < oldest else { continue }
-      try? remove(id)
+      try? remove(id, lastWrittenBefore: oldest)
     }
     for name in jsonFiles where !logIDs.contains(name) {
       let path = LogStorage.path(self.path, "\(name).json")
@@ -22,13 +22,17 @@ extension SessionsDirectory {
 
   /// Removes a session: for a reader of its log it is there whole, or gone.
   ///
+  /// - Parameter oldest: it stays if it was written since, in nanoseconds since 1970.
   /// - Throws: `LogError` `locked` if someone is at work on it.
-  package func remove(_ id: SessionID) throws(LogError) {
+  package func remove(_ id: SessionID, lastWrittenBefore oldest: Double = .infinity) throws(LogError) {
     let log = log(of: id)
+    let isStarted = try !log.segments().isEmpty
     let writer = try LogLock(.writer, of: log)
     let maintainer = try LogLock(.maintainer, of: log)
     defer { withExtendedLifetime((writer, maintainer)) {} }
-    if try !log.segments().isEmpty {
+    // Until the lock was taken somebody may have gone on with it, or started it.
+    guard try isStarted ? Double(log.modified()) < oldest : log.segments().isEmpty else { return }
+    if isStarted {
       // A view that outlived its log would look like a session; one of a damaged log is not known to be a view, and stays.
       if let header = try? log.state(of: id).checkpoint.header { try removeView(of: header) }
     }

@@ -24,7 +24,7 @@ extension SessionsDirectory {
   /// Removes the JSON file of this session if it is its view.
   package func removeView(of header: SessionHeader) throws(LogError) {
     let path = viewPath(header.sessionID)
-    guard try fileSystem.status(of: path) != nil, try isView(path, of: header) else { return }
+    guard try fileSystem.status(of: path)?.kind == .file, try isView(path, of: header) else { return }
     try fileSystem.remove(path)
     try fileSystem.syncDirectory(self.path)
   }

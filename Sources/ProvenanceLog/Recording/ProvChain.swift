@@ -118,7 +118,7 @@ public final class ProvChain: Sendable {
   /// - Returns: what was recorded, its promise kept (`Options.durability`).
   @discardableResult
   public func recordAction(_ action: Action) throws(LogError) -> ActionRecord {
-    let (record, sequence) = try state.withLock { state throws(LogError) in
+    let (record, sequence) = try recording { state throws(LogError) in
       let record = try state.record(action, options)
       return (record, state.nextSequence - 1)
     }
@@ -131,9 +131,14 @@ public final class ProvChain: Sendable {
   /// - Returns: the seqs that they got.
   @discardableResult
   public func recordActions(_ actions: [Action]) throws(BatchError) -> Range<Int64> {
-    let outcome = state.withLock { state in
-      let (records, error) = state.record(contentsOf: actions, options)
-      return (records: records, error: error, sequence: state.nextSequence)
+    let outcome: (records: [ActionRecord], error: LogError?, sequence: UInt64)
+    do throws(LogError) {
+      outcome = try recording { state in
+        let (records, error) = state.record(contentsOf: actions, options)
+        return (records, error, state.nextSequence)
+      }
+    } catch {
+      throw BatchError(seqs: 0..<0, error: error)
     }
     var seqs: Range<Int64> = 0..<0
     if let first = outcome.records.first, let last = outcome.records.last {
@@ -169,6 +174,21 @@ public final class ProvChain: Sendable {
   /// Header and summary as they are now.
   public var session: Session { state.withLock { $0.session } }
 
+  /// Lets `body` record, in a new segment if the active one is full.
+  ///
+  /// A new segment is begun while no sync is under way: of two syncs of one file at once the kernel tells only one that it failed, and the other would go
+  /// on as if all were well.
+  private func recording<Result: Sendable>(_ body: (inout Recorder) throws(LogError) -> Result) throws(LogError) -> Result {
+    let result: Result? = try state.withLock { state throws(LogError) in state.isDueToRoll(options) ? nil : try body(&state) }
+    if let result { return result }
+    return try syncing.withLock { _ throws(LogError) in
+      try state.withLock { state throws(LogError) in
+        if state.isDueToRoll(options) { try state.roll() }
+        return try body(&state)
+      }
+    }
+  }
+
   // MARK: Durability
 
   private func keepPromise(through sequence: UInt64) throws(LogError) {
@@ -193,8 +213,8 @@ public final class ProvChain: Sendable {
   /// Once `syncInterval` after a record: with `process` this is what puts it on stable storage; then, if no other came, a mark says so.
   private func scheduleSync() {
     guard !syncIsScheduled.exchange(true, ordering: .relaxed) else { return }
-    let (seconds, attoseconds) = options.syncInterval.components
-    let delay = DispatchTimeInterval.microseconds(Int(clamping: seconds) &* 1_000_000 + Int(attoseconds / 1_000_000_000_000))
+    let (seconds, attoseconds) = min(max(options.syncInterval, .zero), .seconds(1 << 32)).components
+    let delay = DispatchTimeInterval.microseconds(Int(seconds) * 1_000_000 + Int(attoseconds / 1_000_000_000_000))
     DispatchQueue.global().asyncAfter(deadline: .now() + delay) { [weak self] in
       guard let self else { return }
       self.syncIsScheduled.store(false, ordering: .relaxed)

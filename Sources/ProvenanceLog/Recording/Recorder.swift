@@ -23,13 +23,16 @@ struct Recorder: ~Copyable {
   static func start(
     _ directory: SessionsDirectory, _ given: SessionID?, _ options: ProvChain.Options, header: (SessionID) -> SessionHeader
   ) throws(LogError) -> Recorder {
-    while true {
+    // A free id is found at once, unless the source of ids is broken.
+    for _ in 0..<10_000 {
       let id = given ?? SessionID(bits: options.idSource())
       guard let log = try claim(id, in: directory) else {
         if given == nil { continue }
         throw LogError(.alreadyExists, "session '\(id)' exists already; choose another id, or resume it", path: directory.logPath(id))
       }
       guard let lock = try lockUnstarted(log, isGiven: given != nil) else { continue }
+      // Until what was left of a failure is taken away again.
+      defer { withExtendedLifetime(lock) {} }
       do throws(LogError) {
         let writer = try LogWriter.start(log, header(id), lock: lock, randomSalt: options.saltSource)
         try directory.fileSystem.syncDirectory(directory.path)
@@ -39,6 +42,7 @@ struct Recorder: ~Copyable {
         throw error
       }
     }
+    throw LogError(.alreadyExists, "every session id that was drawn is taken; give one", path: directory.path)
   }
 
   /// Makes the log's directory; `nil` if the id is taken. A creation that did not finish is taken over: nothing was acknowledged in it.
@@ -50,25 +54,24 @@ struct Recorder: ~Copyable {
     return try log.segments().isEmpty ? log : nil
   }
 
-  /// The writer's lock of a log that nobody has started; `nil` if somebody did meanwhile, so that another id must be drawn.
+  /// The writer's lock of a log that nobody has started; `nil` if somebody did meanwhile, or took it away, so that it must be claimed anew.
   private static func lockUnstarted(_ log: LogDirectory, isGiven: Bool) throws(LogError) -> LogLock? {
     do throws(LogError) {
       let lock = try LogLock(.writer, of: log)
-      if try log.segments().isEmpty { return lock }
+      return try log.segments().isEmpty ? lock : nil
     } catch {
-      if isGiven || (error.code != .locked && error.code != .notFound) { throw error }
+      guard error.code == .notFound || (error.code == .locked && !isGiven) else { throw error }
       return nil
     }
-    if isGiven { throw LogError(.alreadyExists, "another process has just started a session of this id; choose another", path: log.path) }
-    return nil
   }
 
   static func resume(_ directory: SessionsDirectory, _ id: SessionID, _ options: ProvChain.Options) throws(LogError) -> Recorder {
     Recorder(directory, try resumedLog(directory, id, options))
   }
 
+  /// - Parameter header: that of the session that it must be; `nil` for any.
   private static func resumedLog(
-    _ directory: SessionsDirectory, _ id: SessionID, _ options: ProvChain.Options
+    _ directory: SessionsDirectory, _ id: SessionID, expecting header: SessionHeader? = nil, _ options: ProvChain.Options
   ) throws(LogError) -> LogWriter {
     let log = directory.log(of: id)
     guard try directory.fileSystem.status(of: log.path) != nil else {
@@ -78,18 +81,26 @@ struct Recorder: ~Copyable {
         : LogError(.notFound, "no session '\(id)' in \(directory.path); 'ckprov-log list' shows what is there")
     }
     guard try !log.segments().isEmpty else { throw LogError(.notFound, "the session was never started: its log has no file", path: log.path) }
-    let writer = try log.resume(id, lock: try LogLock(.writer, of: log), randomSalt: options.saltSource)
+    let lock = try LogLock(.writer, of: log)
+    if let header, try log.state(of: id).checkpoint.header != header {
+      throw LogError(.notFound, "the session was removed, and another one has its id now", path: log.path)
+    }
+    let writer = try log.resume(id, lock: lock, randomSalt: options.saltSource)
     if writer.bytesInDoubt > 0 {
       options.notice("session \(id): \(writer.bytesInDoubt) bytes behind the last whole record are in doubt and were left out")
     }
-    try directory.removeView(of: writer.opened.header)
+    do throws(LogError) {
+      try directory.removeView(of: writer.opened.header)
+    } catch {
+      options.notice("session \(id) goes on, but its view, which is out of date now, could not be removed: \(error)")
+    }
     return writer
   }
 
   /// After a close: opens the log again, as whoever wrote to it since has left it.
   private mutating func open(_ options: ProvChain.Options) throws(LogError) {
     guard writer.isReleased else { return }
-    let resumed = try Self.resumedLog(directory, header.sessionID, options)
+    let resumed = try Self.resumedLog(directory, header.sessionID, expecting: header, options)
     summary = resumed.opened.summary
     writer = resumed
   }
@@ -112,8 +123,8 @@ struct Recorder: ~Copyable {
     var pending: [(record: ActionRecord, kernel: JSONString)] = []
     do throws(LogError) {
       for action in actions {
-        try makeRoom(options, hasPending: !pending.isEmpty)
-        pending.append(try encode(action, seq: summary.nextSeq + Int64(pending.count), options))
+        try open(options)
+        pending.append(try encode(action, seq: pending.last.map { $0.record.seq + 1 } ?? summary.nextSeq, options))
         if writer.buffer.count > 1 << 20 { try flush(&pending, to: &kept) }
       }
       try flush(&pending, to: &kept)
@@ -125,14 +136,17 @@ struct Recorder: ~Copyable {
     }
   }
 
-  private mutating func makeRoom(_ options: ProvChain.Options, hasPending: Bool) throws(LogError) {
-    try open(options)
-    if !hasPending, writer.segmentSize >= options.segmentSizeMax { try writer.roll(Checkpoint(header: header, summary: summary)) }
+  func isDueToRoll(_ options: ProvChain.Options) -> Bool { !writer.isReleased && writer.segmentSize >= options.segmentSizeMax }
+
+  /// Goes on in a new segment; no sync of the active one may be under way.
+  mutating func roll() throws(LogError) {
+    try writer.roll(Checkpoint(header: header, summary: summary))
   }
 
   private mutating func encode(
     _ action: Action, seq: Int64, _ options: ProvChain.Options
   ) throws(LogError) -> (record: ActionRecord, kernel: JSONString) {
+    guard seq < .max else { throw LogError(.tooLarge, "the session has no seq left for another action", path: directory.logPath(header.sessionID)) }
     let kernel = action.kernel.isEmpty ? kernelName : action.kernel
     let diffSummary = try action.diffSummary()
     let generatedAt = action.generatedAt ?? options.clock()
@@ -173,8 +187,9 @@ struct Recorder: ~Copyable {
       endedAt: endedAt, durationMS: endedAt.milliseconds(since: header.startedAt), outcome: outcome.isEmpty ? summary.derivedOutcome : outcome)
     var closed = summary
     closed.apply(end)
-    try writer.append(.sessionClosed, try end.payload())
-    try writer.append(.checkpoint, try Checkpoint(header: header, summary: closed).payload())
+    let payloads = (end: try end.payload(), checkpoint: try Checkpoint(header: header, summary: closed).payload())
+    try writer.append(.sessionClosed, payloads.end)
+    try writer.append(.checkpoint, payloads.checkpoint)
     let (kept, error) = writer.flush()
     if kept > 0 { summary = closed }
     if let error { throw error }

@@ -20,6 +20,7 @@ extension ProvChain {
     public static let automatic = View.upTo(rawBytes: 64 << 20)
   }
 
+  /// How a session is recorded. The closures may be called on any thread; all but `liveLine` while the session is locked, so they must not call back into it.
   public struct Options: Sendable {
     public var durability: Durability = .process
     /// With `process` durability: how long after a record it is on stable storage, at the latest.
@@ -33,7 +34,7 @@ extension ProvChain {
     public var clock: @Sendable () -> Timestamp = { currentTime() }
     /// Draws the 32 bits of a session id; drawn again while the id is taken.
     public var idSource: @Sendable () -> UInt32 = { UInt32.random(in: .min ... .max) }
-    /// Bytes after which the log goes on in a new file.
+    /// Bytes after which the log goes on in a new file; a batch of actions stays in one.
     public var segmentSizeMax: UInt64 = 64 << 20
 
     package var sleep: @Sendable (Duration) -> Void = { sleepThread($0) }

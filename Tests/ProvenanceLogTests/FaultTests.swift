@@ -1,0 +1,210 @@
+import LogFormat
+import LogStorage
+import ProvenanceLog
+import Synchronization
+import TestSupport
+import Testing
+
+/// Disks that are full, and disks that fail.
+struct FaultTests {
+  private let storage: Storage
+  private let disk = WatchedFileSystem()
+
+  init() throws {
+    storage = try Storage()
+  }
+
+  private func start(_ change: (inout ProvChain.Options) -> Void = { _ in }) throws -> ProvChain {
+    let prov = try storage.start(
+      "a",
+      storage.options {
+        $0.fileSystem = disk
+        change(&$0)
+      })
+    disk.forget()
+    return prov
+  }
+
+  private func checkClean(_ actions: Int) throws {
+    let verification = try storage.verify("a")
+    guard case .clean = verification.finding else { throw LogError(.corrupt, "\(verification.finding)") }
+    #expect(verification.actions == UInt64(actions))
+  }
+
+  // MARK: Full
+
+  /// Of an action that does not fit nothing stays: no seq is consumed, and it goes on when there is room.
+  @Test(arguments: Array(stride(from: 0, to: 300, by: 23)))
+  func fullDiskConsumesNoSeq(_ written: Int) throws {
+    let prov = try start()
+    try prov.recordAction(action())
+    let size = try disk.status(of: try storage.segment("a"))?.size
+    disk.setRule { $0.isWrite ? .init(.noSpace, written: written) : nil }
+    for _ in 0..<2 {
+      #expect(errorCode { try prov.recordAction(action(note: JSONString(String(repeating: "x", count: 300)))) } == .noSpace)
+      #expect(try disk.status(of: try storage.segment("a"))?.size == size)
+    }
+    #expect(prov.actionCount == 1)
+    disk.setRule(nil)
+    #expect(try prov.recordAction(action()).seq == 2)
+    try prov.close()
+    try checkClean(2)
+  }
+
+  /// A close that finds no room can be repeated. What came of it must not confuse the mark that follows.
+  @Test(arguments: [0, 24, 140, 200, 500])
+  func closeOnAFullDisk(_ written: Int) throws {
+    let prov = try start { $0.syncInterval = .milliseconds(1) }
+    disk.setRule { $0.isWrite ? .init(.noSpace, written: written) : nil }
+    #expect(errorCode { try prov.close() } == .noSpace)
+    disk.setRule(nil)
+    disk.forget()
+    #expect(try prov.recordAction(action()).seq == 1)
+    wait(until: "the mark is written") { disk.count(\.isWrite) == 2 }
+    #expect(try storage.store.getSession("a").outcome == "in_progress")
+    #expect(try prov.close().outcome == "complete")
+    #expect(try storage.store.getSession("a").outcome == "complete")
+    try checkClean(1)
+  }
+
+  @Test func writeThatCannotBeUndonePoisons() throws {
+    let prov = try start()
+    disk.setRule { operation in
+      switch operation {
+      case .write: .init(.noSpace, written: 50)
+      case .truncate: .init(.io)
+      default: nil
+      }
+    }
+    #expect(errorCode { try prov.recordAction(action()) } == .poisoned)
+    disk.setRule(nil)
+    #expect(errorCode { try prov.recordAction(action()) } == .poisoned)
+    #expect(try storage.seqs("a") == [])
+  }
+
+  // MARK: Failed syncs
+
+  /// The first error is every later call's, even if the disk would do again: what it lost it does not say.
+  @Test func failedSyncIsForEver() throws {
+    let prov = try start { $0.durability = .power }
+    try prov.recordAction(action())
+    disk.setRule { $0.isSync ? .init(.io) : nil }
+    let first = try #require(logError { try prov.recordAction(action()) })
+    #expect(first.code == .poisoned)
+    disk.setRule(nil)
+    disk.forget()
+    #expect(logError { try prov.recordAction(action()) } == first)
+    #expect(logError { try prov.close() } == first)
+    #expect(logError { try prov.sync() } == first)
+    do throws(BatchError) {
+      try prov.recordActions([action(), action()])
+      Issue.record("a poisoned writer took a batch")
+    } catch {
+      #expect(error.kept == 0 && error.error == first)
+    }
+    #expect(disk.operations.isEmpty)
+    #expect(errorCode { try storage.resume("a") } == .locked)
+  }
+
+  @Test func sessionIsOpenedAnewAfterAFailedSync() throws {
+    do {
+      let prov = try start { $0.durability = .power }
+      try prov.recordAction(action())
+      disk.setRule { $0.isSync ? .init(.io) : nil }
+      #expect(errorCode { try prov.recordAction(action()) } == .poisoned)
+    }
+    disk.setRule(nil)
+    let prov = try storage.resume("a")
+    // The second was not acknowledged; it may be there.
+    #expect(prov.actionCount == 1 || prov.actionCount == 2)
+    let seq = try prov.recordAction(action()).seq
+    try prov.close()
+    try checkClean(Int(seq))
+  }
+
+  @Test func failureOfTheTimersSyncIsReportedByTheNextCall() throws {
+    let prov = try start { $0.syncInterval = .milliseconds(1) }
+    disk.setRule { $0.isSync ? .init(.io) : nil }
+    try prov.recordAction(action())
+    wait(until: "the writer is poisoned") { errorCode { try prov.sync() } == .poisoned }
+    disk.setRule(nil)
+    #expect(errorCode { try prov.recordAction(action()) } == .poisoned)
+    #expect(prov.actionCount == 1)
+  }
+
+  @Test func everyWaiterOfAFailedSyncIsTold() throws {
+    let prov = try start { $0.durability = .power }
+    disk.setRule { [disk] operation in
+      guard operation.isSync, disk.count(\.isSync) == 1 else { return nil }
+      wait(until: "all have written") { disk.count(\.isWrite) == 6 }
+      return .init(.io)
+    }
+    let codes = Mutex<[LogError.Code?]>([])
+    onThreads(6) { _ in
+      let code = errorCode { try prov.recordAction(action()) }
+      codes.withLock { $0.append(code) }
+    }
+    #expect(codes.withLock { $0 } == Array(repeating: .poisoned, count: 6))
+    #expect(disk.count(\.isSync) == 1)
+  }
+
+  @Test func failedSyncAtCloseLeavesTheSessionToAResume() throws {
+    do {
+      let prov = try start()
+      try prov.recordAction(action())
+      disk.setRule { $0.isSync ? .init(.io) : nil }
+      #expect(errorCode { try prov.close() } == .poisoned)
+      #expect(try disk.status(of: prov.filePath) == nil)
+    }
+    let prov = try storage.resume("a")
+    #expect(prov.actionCount == 1)
+    try prov.close()
+    try checkClean(1)
+  }
+
+  // MARK: Every step
+
+  private enum Step: CaseIterable { case record, batch, close }
+
+  /// One operation of a whole life fails, each in turn: no acknowledged action is lost, and the session can be resumed.
+  @Test(arguments: [LogError.Code.io, .noSpace], ProvChain.Durability.allCases)
+  func everyOperationFailsOnce(_ code: LogError.Code, _ durability: ProvChain.Durability) throws {
+    let steps: [Step] = [.record, .batch, .record, .close, .record, .batch, .close, .close]
+    var failing = 0
+    var ended = false
+    while !ended {
+      let id = "at\(failing)"
+      var acknowledged: [Int64] = []
+      do {
+        let prov = try storage.start(
+          id,
+          storage.options {
+            $0.fileSystem = disk
+            $0.durability = durability
+            $0.segmentSizeMax = 1200
+          })
+        disk.forget()
+        disk.setRule { [disk, failing] _ in disk.operations.count == failing + 1 ? .init(code, written: 100) : nil }
+        for step in steps {
+          switch step {
+          case .record: if let record = try? prov.recordAction(action()) { acknowledged.append(record.seq) }
+          case .batch: if let seqs = try? prov.recordActions([action(), action()]) { acknowledged += seqs }
+          case .close: _ = try? prov.close()
+          }
+        }
+        ended = disk.operations.count <= failing
+      }
+      disk.setRule(nil)
+      #expect(Set(acknowledged).count == acknowledged.count)
+      let prov = try storage.resume(id)
+      #expect(Set(acknowledged).isSubset(of: Set(try storage.seqs(id))), "operation \(failing)")
+      let count = prov.actionCount
+      #expect(try prov.recordAction(action()).seq == Int64(count + 1))
+      try prov.close()
+      let verification = try storage.verify(id)
+      #expect(!verification.isDamaged && verification.actions == count + 1, "operation \(failing): \(verification.finding)")
+      failing += 1
+    }
+    #expect(failing > 40)
+  }
+}

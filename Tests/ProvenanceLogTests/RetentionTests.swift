@@ -1,0 +1,199 @@
+import LogFormat
+import LogStorage
+import ProvenanceLog
+import Synchronization
+import TestSupport
+import Testing
+
+/// What goes when a session is opened: what was last written too long ago.
+struct RetentionTests {
+  private let storage: Storage
+  private let disk = DiskFileSystem()
+  private let now = Timestamp("2026-03-14T20:00:00.000000Z")!
+
+  init() throws {
+    storage = try Storage()
+  }
+
+  private var options: ProvChain.Options {
+    storage.options { [now] in
+      $0.clock = { now }
+      $0.view = .always
+    }
+  }
+
+  /// Opens a session, which is what removes others.
+  private func open(hours: Double?, _ options: ProvChain.Options? = nil) throws {
+    _ = try ProvChain(
+      storageDirectory: storage.path, label: "l", kernelURN: "k", retentionHours: hours, sessionID: try SessionID("opener"), options: options ?? self.options)
+    try storage.sessions.remove(try SessionID("opener"))
+  }
+
+  private func closed(_ id: String, hoursAgo: Double) throws {
+    let prov = try storage.start(id, options)
+    try prov.recordAction(action())
+    try prov.close()
+    try age(id, hours: hoursAgo)
+  }
+
+  /// All files of a session were last written then.
+  private func age(_ id: String, hours: Double) throws {
+    let log = try storage.log(id)
+    for name in try log.segments() { try touch(log.path(of: name.description), hoursAgo: hours) }
+    let view = "\(storage.sessions.path)/\(id).json"
+    if try disk.status(of: view) != nil { try touch(view, hoursAgo: hours) }
+  }
+
+  private func touch(_ path: String, hoursAgo: Double) throws {
+    try disk.setModificationTime(of: path, to: now.microseconds * 1000 - Int64(hoursAgo * 3600e9))
+  }
+
+  private func legacy(_ id: String, hoursAgo: Double) throws {
+    let path = "\(storage.sessions.path)/\(id).json"
+    try storage.sessions.make()
+    try disk.write(Array("{}".utf8), to: path)
+    try touch(path, hoursAgo: hoursAgo)
+  }
+
+  private var names: [String] {
+    get throws { try disk.names(in: storage.sessions.path).sorted() }
+  }
+
+  // MARK: Age
+
+  @Test func whatIsOlderGoesWithItsView() throws {
+    try closed("old", hoursAgo: 49)
+    try closed("young", hoursAgo: 47)
+    try legacy("old-legacy", hoursAgo: 49)
+    try legacy("young-legacy", hoursAgo: 47)
+    _ = try storage.start("open", options)
+    try age("open", hours: 49)
+    try open(hours: 48)
+    #expect(try names == ["young-legacy.json", "young.json", "young.log"])
+  }
+
+  @Test func newestFileIsTheAge() throws {
+    for id in ["a", "b"] {
+      let prov = try storage.start(id, storage.options { $0.segmentSizeMax = 1 })
+      for _ in 0..<3 { try prov.recordAction(action()) }
+      try age(id, hours: 100)
+    }
+    try touch(try storage.segment("b", 1), hoursAgo: 1)
+    try open(hours: 48)
+    #expect(try names == ["b.log"])
+  }
+
+  @Test(arguments: [nil, .infinity, .nan, 1e300, 100] as [Double?])
+  func nothingIsOldEnough(_ hours: Double?) throws {
+    try closed("a", hoursAgo: 99)
+    try open(hours: hours)
+    #expect(try names == ["a.json", "a.log"])
+  }
+
+  /// As in the reference: what was written before now, or before a moment to come.
+  @Test(arguments: [0, -1, -1e300, -.infinity] as [Double])
+  func nothingIsYoungEnough(_ hours: Double) throws {
+    try closed("a", hoursAgo: 0.1)
+    try open(hours: hours)
+    #expect(try names == [])
+  }
+
+  @Test func creationThatDidNotFinishGoesToo() throws {
+    try storage.sessions.make()
+    let path = try storage.log("a").path
+    _ = try disk.makeDirectory(path)
+    try touch(path, hoursAgo: 49)
+    _ = try disk.makeDirectory(try storage.log("b").path)
+    try open(hours: 48)
+    #expect(try names == ["b.log"])
+  }
+
+  // MARK: Who is at work
+
+  @Test func livingWriterStays() throws {
+    let living = try storage.start("a", options)
+    try living.recordAction(action())
+    try age("a", hours: 49)
+    try open(hours: 48)
+    #expect(try living.recordAction(action()).seq == 2)
+    try living.close()
+    try age("a", hours: 49)
+    try open(hours: 48)
+    #expect(try names == [])
+  }
+
+  @Test func maintainedLogStays() throws {
+    try closed("a", hoursAgo: 49)
+    let lock = try LogLock(.maintainer, of: try storage.log("a"))
+    try open(hours: 48)
+    #expect(try names == ["a.json", "a.log"])
+    withExtendedLifetime(lock) {}
+  }
+
+  @Test func resumedSessionStays() throws {
+    try closed("a", hoursAgo: 49)
+    try closed("b", hoursAgo: 49)
+    let prov = try ProvChain(resuming: try SessionID("a"), storageDirectory: storage.path, options: options)
+    #expect(try prov.recordAction(action()).seq == 2)
+    #expect(try names == ["a.log"])
+  }
+
+  /// Between the look at its age and the lock another process has gone on with it, and closed it again.
+  @Test func ageIsLookedAtAgainUnderTheLock() throws {
+    try closed("a", hoursAgo: 49)
+    let log = try storage.log("a")
+    try disk.remove(log.path(of: "lock"))
+    let watched = WatchedFileSystem()
+    let segment = try storage.segment("a")
+    let fresh = now.microseconds * 1000
+    watched.setRule { operation in
+      if case .create(log.path(of: "lock")) = operation { try? DiskFileSystem().setModificationTime(of: segment, to: fresh) }
+      return nil
+    }
+    SessionsDirectory(storageDirectory: storage.path, fileSystem: watched).removeExpired(hours: 48, now: now)
+    #expect(try names == ["a.json", "a.log"])
+    #expect(try storage.seqs("a") == [1])
+  }
+
+  // MARK: What cannot be read or removed
+
+  @Test func strangersStay() throws {
+    let target = try Storage()
+    try target.start("a").close()
+    try storage.sessions.make()
+    let path = storage.sessions.path
+    try disk.write([1], to: "\(path)/file.log")
+    _ = try disk.makeDirectory("\(path)/directory.json")
+    try makeLink("\(path)/link.log", to: try target.log("a").path)
+    try makeLink("\(path)/link.json", to: target.path)
+    try disk.write([1], to: "\(path)/other.txt")
+    try disk.write([1], to: "\(path)/.hidden.json")
+    let before = try target.contents()
+    try open(hours: -1e6)
+    #expect(try names == [".hidden.json", "directory.json", "file.log", "link.json", "link.log", "other.txt"])
+    let isUnchanged = try target.contents() == before
+    #expect(isUnchanged)
+  }
+
+  @Test func damagedSessionGoesButNotWhatMayBeItsOnlyCopy() throws {
+    try closed("a", hoursAgo: 49)
+    try disk.cut(try storage.segment("a"), to: 10)
+    try age("a", hours: 49)
+    try touch("\(storage.sessions.path)/a.json", hoursAgo: 1)
+    try open(hours: 48)
+    #expect(try names == ["a.json"])
+  }
+
+  @Test func failureIsPassedOver() throws {
+    for id in ["a", "b", "c"] { try closed(id, hoursAgo: 49) }
+    let watched = WatchedFileSystem()
+    watched.setRule { operation in
+      if case .rename(let path, _) = operation, path.hasSuffix("/b.log") { .init(.noPermission) } else { nil }
+    }
+    var failing = options
+    failing.fileSystem = watched
+    try open(hours: 48, failing)
+    #expect(try names.filter { $0.hasSuffix(".log") } == ["b.log"])
+    #expect(try storage.seqs("b") == [1])
+  }
+}

@@ -1,0 +1,192 @@
+import LogFormat
+import LogStorage
+import ProvenanceLog
+import TestSupport
+import Testing
+
+/// The Session JSON beside a log.
+struct ViewTests {
+  private let storage: Storage
+  private let disk = DiskFileSystem()
+
+  init() throws {
+    storage = try Storage()
+  }
+
+  private func start(_ view: ProvChain.View, _ fileSystem: WatchedFileSystem? = nil) throws -> ProvChain {
+    let prov = try storage.start(
+      "a",
+      storage.options {
+        $0.view = view
+        if let fileSystem { $0.fileSystem = fileSystem }
+      })
+    try prov.recordAction(action())
+    return prov
+  }
+
+  private func viewIsProjection(_ prov: ProvChain) throws -> Bool {
+    try disk.bytes(of: prov.filePath) == storage.project(prov.sessionID.description).json
+  }
+
+  // MARK: When
+
+  @Test(arguments: [ProvChain.View.automatic, .always, .upTo(rawBytes: 1 << 20)])
+  func viewAppearsAtClose(_ view: ProvChain.View) throws {
+    let prov = try start(view)
+    #expect(try disk.status(of: prov.filePath) == nil)
+    try prov.close()
+    #expect(try viewIsProjection(prov))
+    #expect(storage.notices.all == [])
+    #expect(try disk.status(of: prov.filePath)?.modified == storage.log("a").modified())
+  }
+
+  @Test func neverMeansNever() throws {
+    let prov = try start(.never)
+    try prov.close()
+    #expect(try disk.status(of: prov.filePath) == nil)
+    #expect(storage.notices.all == [])
+  }
+
+  @Test func longSessionSaysHowToProjectIt() throws {
+    let prov = try start(.upTo(rawBytes: 0))
+    #expect(try prov.close().outcome == "complete")
+    #expect(try disk.status(of: prov.filePath) == nil)
+    #expect(storage.notices.all.count == 1)
+    #expect(storage.notices.all[0].contains("ckprov-log project a --write"))
+    let size = try storage.log("a").rawSize()
+    #expect(size == (try disk.status(of: try storage.segment("a"))?.size))
+  }
+
+  @Test func limitIsExact() throws {
+    try start(.never).close()
+    let size = try storage.log("a").rawSize()
+    for (limit, isWritten) in [(size - 1, false), (size, true)] {
+      try storage.sessions.remove(try SessionID("a"))
+      let prov = try start(.upTo(rawBytes: limit))
+      try prov.close()
+      #expect((try disk.status(of: prov.filePath) != nil) == isWritten)
+    }
+  }
+
+  // MARK: Reopening
+
+  @Test func resumeRemovesTheView() throws {
+    let first = try start(.always)
+    try first.close()
+    let second = try storage.resume("a")
+    #expect(try disk.status(of: first.filePath) == nil)
+    try second.close()
+    #expect(try viewIsProjection(second))
+  }
+
+  @Test func viewOfAPreviousCloseIsReplaced() throws {
+    let prov = try start(.always)
+    try prov.close(outcome: "one")
+    // As if the removal at reopening had been lost in a crash.
+    let old = try disk.bytes(of: prov.filePath)
+    try prov.recordAction(action())
+    try disk.write(old, to: prov.filePath)
+    try prov.close(outcome: "two")
+    #expect(try viewIsProjection(prov))
+  }
+
+  // MARK: What is not ours
+
+  enum Stranger: CaseIterable { case legacy, otherStart, noJSON, empty, directory, link }
+
+  /// Put where the view would be after the session has started: it stays, and costs a notice.
+  @Test(arguments: Stranger.allCases)
+  func whatIsNoViewStays(_ stranger: Stranger) throws {
+    let prov = try start(.always)
+    let target = "\(storage.path)/target"
+    try disk.write([1], to: target)
+    switch stranger {
+    case .legacy: try disk.write(Array(#"{"session_id":"a","urn":"u","started_at":"2020-01-01T00:00:00.000000Z","actions":[]}"#.utf8), to: prov.filePath)
+    case .otherStart:
+      let json = String(decoding: try storage.project("a").json, as: UTF8.self)
+      let date = prov.session.startedAt.description
+      try disk.write(Array(json.replacing(date, with: "2020" + date.dropFirst(4)).utf8), to: prov.filePath)
+    case .noJSON: try disk.write(Array("{\"session_id\": \"a\",".utf8), to: prov.filePath)
+    case .empty: try disk.write([], to: prov.filePath)
+    case .directory: _ = try disk.makeDirectory(prov.filePath)
+    case .link: try makeLink(prov.filePath, to: target)
+    }
+    let before = try storage.contents().filter { !$0.key.contains("a.log") }
+    #expect(try prov.close().outcome == "complete")
+    #expect(storage.notices.all.count == 1, "\(storage.notices.all)")
+    // Reopening and closing again leave it alone too.
+    #expect(try prov.recordAction(action()).seq == 2)
+    try prov.close()
+    let after = try storage.contents().filter { !$0.key.contains("a.log") }
+    let isSame = before == after
+    #expect(isSame, "\(after.keys.sorted())")
+    #expect(try disk.bytes(of: target) == [1])
+    #expect(try storage.seqs("a") == [1, 2])
+    #expect(try storage.log("a").segments().count == 2)
+  }
+
+  @Test func legacySessionHidesNoLog() throws {
+    let prov = try start(.never)
+    let json = String(decoding: try storage.project("a").json, as: UTF8.self)
+    let legacy = json.replacing("a test", with: "legacy").replacing(prov.session.startedAt.description, with: "2020-01-01T00:00:00.000000Z")
+    try disk.write(Array(legacy.utf8), to: prov.filePath)
+    #expect(try storage.store.getSession("a").label == "a test")
+    #expect(try storage.store.listSessions().map(\.label) == ["a test", "legacy"])
+  }
+
+  // MARK: Failures
+
+  /// Whatever fails while the view is written: a notice, no half file, and the session is closed all the same.
+  @Test func failureCostsANoticeAlone() throws {
+    let watched = WatchedFileSystem()
+    let prov = try start(.always, watched)
+    let isOfView: @Sendable (DiskOperation) -> Bool = { operation in
+      switch operation {
+      case .create(let path), .write(let path, _), .sync(let path), .rename(let path, _), .setModificationTime(let path): path.contains("/.a.json.")
+      default: false
+      }
+    }
+    for failing in 0..<5 {
+      watched.forget()
+      watched.setRule { operation in isOfView(operation) && watched.count(isOfView) == failing + 1 ? .init(.noSpace, written: 10) : nil }
+      #expect(try prov.close(outcome: JSONString("\(failing)")).outcome == JSONString("\(failing)"))
+      #expect(storage.notices.all.count == failing + 1, "\(storage.notices.all)")
+      #expect(storage.notices.all.last?.contains("ckprov-log project a --write") == true)
+      #expect(try disk.status(of: prov.filePath) == nil)
+      #expect(try disk.names(in: storage.sessions.path) == ["a.log"])
+      #expect(try storage.store.getSession("a").outcome == JSONString("\(failing)"))
+    }
+    watched.setRule(nil)
+    try prov.close()
+    #expect(try viewIsProjection(prov))
+  }
+
+  /// The view of a damaged log may be the best that there is.
+  @Test func damagedLogDoesNotReplaceItsView() throws {
+    let prov = try start(.always)
+    try prov.recordAction(action(note: "second"))
+    try prov.close()
+    let view = try disk.bytes(of: prov.filePath)
+    let segment = try storage.segment("a")
+    let place = try #require(try disk.bytes(of: segment).firstRange(of: Array("second".utf8)))
+    try disk.flipBit(at: UInt64(place.lowerBound), of: segment)
+    #expect(errorCode { try storage.sessions.writeView(of: prov.sessionID) } == .corrupt)
+    #expect(errorCode { try storage.resume("a") } == .corrupt)
+    let isKept = try disk.bytes(of: prov.filePath) == view
+    #expect(isKept)
+    #expect(try disk.names(in: storage.sessions.path).sorted() == ["a.json", "a.log"])
+  }
+
+  /// A view that cannot be removed is out of date, but the session goes on.
+  @Test func viewThatCannotBeRemovedCostsANotice() throws {
+    let watched = WatchedFileSystem()
+    let prov = try start(.always, watched)
+    try prov.close()
+    watched.setRule { if case .remove(prov.filePath) = $0 { .init(.noPermission) } else { nil } }
+    #expect(try prov.recordAction(action()).seq == 2)
+    #expect(storage.notices.all.count == 1)
+    watched.setRule(nil)
+    try prov.close()
+    #expect(try viewIsProjection(prov))
+  }
+}
