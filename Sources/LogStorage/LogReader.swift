@@ -17,7 +17,7 @@ package enum LogEnding: Sendable, Equatable {
 package struct LogReader: ~Copyable {
   package let log: LogDirectory
   private let sessionID: SessionID?
-  private let asWriter: Bool
+  private let holdsLock: Bool
   private var files: [SegmentFileName]
   private var fileIndex = 0
   private var file: SegmentFile
@@ -47,11 +47,11 @@ package struct LogReader: ~Copyable {
   }
 
   private init(
-    _ log: LogDirectory, _ sessionID: SessionID?, asWriter: Bool, _ files: [SegmentFileName], _ file: consuming SegmentFile, _ segment: SegmentHeader
+    _ log: LogDirectory, _ sessionID: SessionID?, holdsLock: Bool, _ files: [SegmentFileName], _ file: consuming SegmentFile, _ segment: SegmentHeader
   ) {
     self.log = log
     self.sessionID = sessionID
-    self.asWriter = asWriter
+    self.holdsLock = holdsLock
     self.files = files
     self.segment = segment
     nextSequence = file.name.firstSequence
@@ -60,10 +60,10 @@ package struct LogReader: ~Copyable {
 
   /// - Parameters:
   ///   - sessionID: whose log it must be; `nil` for any.
-  ///   - asWriter: the caller holds the writer's lock and writes nothing while it reads, so that the end of the log is judged.
+  ///   - holdsLock: the caller is the log's writer and has not appended yet: the end is judged although there is a writer.
   /// - Throws: `LogError` `notFound` if there is no log or no file in it, `corrupt`, `unsupportedVersion`, `io`.
   package static func open(
-    _ log: LogDirectory, of sessionID: SessionID?, from start: Start = .firstFrame, asWriter: Bool = false
+    _ log: LogDirectory, of sessionID: SessionID?, from start: Start = .firstFrame, holdsLock: Bool = false
   ) throws(LogError) -> LogReader {
     var files = try log.segments()
     guard let first = start == .firstFrame ? files.first : files.last else {
@@ -75,7 +75,7 @@ package struct LogReader: ~Copyable {
     }
     var file = try SegmentFile.open(first, in: log)
     let segment = try header(at: 0, in: &file, log)
-    var reader = LogReader(log, sessionID, asWriter: asWriter, files, file, segment)
+    var reader = LogReader(log, sessionID, holdsLock: holdsLock, files, file, segment)
     try reader.enter(segment, at: 0, isFirst: true)
     try reader.lookAhead()
     return reader
@@ -87,7 +87,7 @@ package struct LogReader: ~Copyable {
   package mutating func next() throws(LogError) -> FrameHeader? {
     frame = nil
     ending = nil
-    var isWriterGone = asWriter
+    var isWriterGone = holdsLock
     while true {
       let limit = self.limit()
       if offset == limit.offset, limit.isKnown {

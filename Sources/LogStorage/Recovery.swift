@@ -11,7 +11,7 @@ extension LogDirectory {
   package func resume(
     _ sessionID: SessionID, lock: LogLock, randomSalt: @escaping @Sendable () -> UInt32
   ) throws(LogError) -> LogWriter {
-    var reader = try LogReader.open(self, of: sessionID, from: .newestFile, asWriter: true)
+    var reader = try LogReader.open(self, of: sessionID, from: .newestFile, holdsLock: true)
     var summary = SummaryBuilder()
     while let frame = try reader.next() { try summary.apply(frame.kind, payload: try reader.payload, trustingCheckpoint: true) }
     guard let checkpoint = summary.checkpoint else {
@@ -25,7 +25,7 @@ extension LogDirectory {
   }
 
   private func makeDurable(_ name: SegmentFileName, of sessionID: SessionID, from sequence: UInt64, end: UInt64) throws(LogError) {
-    var reader = try LogReader.open(self, of: sessionID, from: .newestFile, asWriter: true)
+    var reader = try LogReader.open(self, of: sessionID, from: .newestFile, holdsLock: true)
     while reader.nextSequence < sequence, try reader.next() != nil {}
     var offset = reader.nextOffset
     let file = try fileSystem.open(path(of: name.description), for: .readingAndWriting)

@@ -165,12 +165,12 @@ struct RetentionTests {
     try disk.write([1], to: "\(path)/file.log")
     _ = try disk.makeDirectory("\(path)/directory.json")
     try makeLink("\(path)/link.log", to: try target.log("a").path)
-    try makeLink("\(path)/link.json", to: target.path)
+    try makeLink("\(path)/pointer.json", to: target.path)
     try disk.write([1], to: "\(path)/other.txt")
     try disk.write([1], to: "\(path)/.hidden.json")
     let before = try target.contents()
     try open(hours: -1e6)
-    #expect(try names == [".hidden.json", "directory.json", "file.log", "link.json", "link.log", "other.txt"])
+    #expect(try names == [".hidden.json", "directory.json", "file.log", "link.log", "other.txt", "pointer.json"])
     let isUnchanged = try target.contents() == before
     #expect(isUnchanged)
   }
