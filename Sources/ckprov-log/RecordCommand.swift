@@ -21,7 +21,9 @@ struct RecordCommand: ParsableCommand {
 
   @OptionGroup var storage: StorageOptions
   @Option(parsing: .unconditional, help: "What the session is for.") var label: String?
-  @Option(name: .customLong("kernel-urn"), parsing: .unconditional, help: ArgumentHelp("The kernel that records, ckp://Kernel#NAME:vX.Y.", valueName: "urn"))
+  @Option(
+    name: .customLong("kernel-urn"), parsing: .unconditional, help: ArgumentHelp("The kernel that records, ckp://Kernel#NAME:vX.Y.", valueName: "urn")
+  )
   var kernelURN: String?
   @Option(parsing: .unconditional, help: ArgumentHelp("Which action initiated the session.", valueName: "action")) var kernelAction: String?
   @Option(

@@ -63,36 +63,48 @@ struct BadLineTests {
     .member(#"^"colour":1"#, "'colour' is no member of an action"), .member(#"^"seq":1"#, "'seq' is no member of an action"),
     .member(#"^"outcome":"failed""#, "'outcome' stands here twice"), .member(#"^"outc\u006fme":"failed""#, "'outcome' stands here twice"),
     .member(#""note":"a",^"note":"a""#, "'note' stands here twice"), .member(#""intent":{},^"intent":null"#, "'intent' stands here twice"),
-    Case(#"^{"action_type":"t"}"#, "an action must have 'outcome'"), Case(#" ^ {"outcome":"verified"}"#.replacing(" ^ ", with: "^  "), "an action must have 'action_type'"),
-    Case("^{}", "an action must have 'action_type'"), Case(#"{"action_type":^null,"outcome":"verified"}"#, "'action_type' must be a string, not null"),
-    Case(#"{"action_type":"t","outcome": ^1}"#, "'outcome' must be a string, not"), .member(#""kernel":^null"#, "'kernel' must be a string, not null"),
+    Case(#"^{"action_type":"t"}"#, "an action must have 'outcome'"),
+    Case(#" ^ {"outcome":"verified"}"#.replacing(" ^ ", with: "^  "), "an action must have 'action_type'"),
+    Case("^{}", "an action must have 'action_type'"),
+    Case(#"{"action_type":^null,"outcome":"verified"}"#, "'action_type' must be a string, not null"),
+    Case(#"{"action_type":"t","outcome": ^1}"#, "'outcome' must be a string, not"),
+    .member(#""kernel":^null"#, "'kernel' must be a string, not null"),
     .member(#""note":^{}"#, "'note' must be a string, not"), .member(#""via_edge":^false"#, "'via_edge' must be a string or null, not"),
     .member(#""intent":^[]"#, "'intent' must be an object or null, not"), .member(#""evidence":^"x""#, "'evidence' must be an object or null, not"),
-    .member(#""before_state":^0"#, "'before_state' must be an object or null, not"), .member(#""after_state":^true"#, "'after_state' must be an object or null, not"),
-    .member(#""attempt":^1.0"#, "'attempt' must be an integer of 64 bits, not"), .member(#""attempt":^null"#, "'attempt' must be an integer of 64 bits, not"),
-    .member(#""attempt":^"1""#, "'attempt' must be an integer of 64 bits, not"), .member(#""attempt":^true"#, "'attempt' must be an integer of 64 bits, not"),
+    .member(#""before_state":^0"#, "'before_state' must be an object or null, not"),
+    .member(#""after_state":^true"#, "'after_state' must be an object or null, not"),
+    .member(#""attempt":^1.0"#, "'attempt' must be an integer of 64 bits, not"),
+    .member(#""attempt":^null"#, "'attempt' must be an integer of 64 bits, not"),
+    .member(#""attempt":^"1""#, "'attempt' must be an integer of 64 bits, not"),
+    .member(#""attempt":^true"#, "'attempt' must be an integer of 64 bits, not"),
     .member(#""attempt":^9223372036854775808"#, "'attempt' must be an integer of 64 bits, not"),
     .member(#""attempt":^-9223372036854775809"#, "'attempt' must be an integer of 64 bits, not"),
   ]
 
   private static let wrongCloses = [
     Case(#"{"close":^null}"#, "'close' must be an object"), Case(#"{"close": ^"complete"}"#, "'close' must be an object"),
-    Case(#"{"close":{^"note":"x"}}"#, "'note' is no member of 'close'"), Case(#"{"close":{"outcome":^null}}"#, "'outcome' must be a string, not null"),
+    Case(#"{"close":{^"note":"x"}}"#, "'note' is no member of 'close'"),
+    Case(#"{"close":{"outcome":^null}}"#, "'outcome' must be a string, not null"),
     Case(#"{"close":{"ended_at":^null}}"#, "'ended_at' must be a timestamp like"),
-    Case(#"{"close":{"outcome":"a",^"outcome":"b"}}"#, "'outcome' stands here twice"), Case(#"{"close":{},^"close":{}}"#, "'close' stands here twice"),
+    Case(#"{"close":{"outcome":"a",^"outcome":"b"}}"#, "'outcome' stands here twice"),
+    Case(#"{"close":{},^"close":{}}"#, "'close' stands here twice"),
     Case(#"{^"close":{},"note":"x"}"#, "'close' must be alone in its object"), .member(#"^"close":{}"#, "'close' must be alone in its object"),
     Case(#"{"close":{}^"#, "',' or '}' is expected here"), Case(#"{"close":{}}^}"#, "nothing more is expected here"),
   ]
 
   private static let wrongTimes: [Case] = [
-    "", "2026-03-14", "2026-03-14T20:00:02Z", "2026-03-14T20:00:02.000Z", "2026-03-14T20:00:02.0000000Z", "2026-03-14T20:00:02.000000", "2026-03-14T20:00:02.000000z",
-    "2026-03-14T20:00:02.000000+00:00", "2026-03-14 20:00:02.000000Z", "2026-02-29T20:00:02.000000Z", "2026-13-01T20:00:02.000000Z", "2026-03-00T20:00:02.000000Z",
-    "2026-03-14T24:00:00.000000Z", "2026-03-14T20:60:00.000000Z", "2026-03-14T20:00:60.000000Z", "0999-12-31T20:00:02.000000Z", "10000-01-01T00:00:00.000000Z",
+    "", "2026-03-14", "2026-03-14T20:00:02Z", "2026-03-14T20:00:02.000Z", "2026-03-14T20:00:02.0000000Z", "2026-03-14T20:00:02.000000",
+    "2026-03-14T20:00:02.000000z",
+    "2026-03-14T20:00:02.000000+00:00", "2026-03-14 20:00:02.000000Z", "2026-02-29T20:00:02.000000Z", "2026-13-01T20:00:02.000000Z",
+    "2026-03-00T20:00:02.000000Z",
+    "2026-03-14T24:00:00.000000Z", "2026-03-14T20:60:00.000000Z", "2026-03-14T20:00:60.000000Z", "0999-12-31T20:00:02.000000Z",
+    "10000-01-01T00:00:00.000000Z",
     "2026-03-14T20:00:02.00000\u{FF10}Z",
   ].map { .member(#""generated_at":^"\#($0)""#, "'generated_at' must be a timestamp like 2026-03-14T20:00:02.000000Z, not") }
 
   private static let overTheLimits: [Case] = [
-    .member(#""intent":{"k":"# + String(repeating: "[", count: 510) + "^[" + String(repeating: "]", count: 511) + "}", "nested deeper than 512 levels"),
+    .member(
+      #""intent":{"k":"# + String(repeating: "[", count: 510) + "^[" + String(repeating: "]", count: 511) + "}", "nested deeper than 512 levels"),
     .member(#""intent":{"k":^"# + String(repeating: "7", count: 4301) + "}", "an integer of 4301 digits is over the limit of 4300"),
     .member(#""attempt":^-"# + String(repeating: "7", count: 4301), "an integer of 4301 digits is over the limit of 4300"),
   ]

@@ -110,7 +110,9 @@ struct FindingTests {
     try #require(await runProgram("chmod", ["-R", "a=rX", bench.storage.path]).status == 0)
     for command in Self.readers { #expect(try await bench.run(command, "s1", isPrivileged: false).status == 0) }
     #expect(try await bench.run("list", isPrivileged: false).text.contains("s1"))
-    for arguments in [newSession("s2"), ["record", "--resume", "s1"], ["project", "s1", "--write"], ["project", "s1", "-o", bench.storage.path + "/out"]] {
+    for arguments in [
+      newSession("s2"), ["record", "--resume", "s1"], ["project", "s1", "--write"], ["project", "s1", "-o", bench.storage.path + "/out"],
+    ] {
       let result = try await bench.run(arguments, input: [], isPrivileged: false)
       #expect(result.status == 77 && result.text == "", "\(arguments)")
       #expect(result.errors.contains("\(bench.storage.path)/") && result.errors.contains(": Permission denied"), "\(result.errors)")
@@ -129,7 +131,9 @@ struct FindingTests {
     for arguments in [["project", "closed"], ["cat", "closed"], ["show", "closed"], ["record", "--resume", "closed"]] {
       let result = try await bench.run(arguments, input: [])
       #expect(result.status == 69 && result.text == "", "\(arguments)")
-      #expect(result.errors.contains("closed.log/00000000000000000000.seg, offset 0: the segment has format version 7; this program reads version 1"), "\(result.errors)")
+      #expect(
+        result.errors.contains("closed.log/00000000000000000000.seg, offset 0: the segment has format version 7; this program reads version 1"),
+        "\(result.errors)")
     }
     #expect(try await bench.run("list").text.split(separator: "\n").count == 1)
   }

@@ -54,7 +54,8 @@ struct ImportTests {
   @Test(arguments: [
     ("\n}", "\n}\n"), (#""label": "test""#, #""label":"test""#), (#""note": "a""#, #""note": "\u0061""#), (#""\u00e9""#, #""é""#),
     (#""attempt": 1"#, #""attempt": 1.0"#), (#""seq": 2"#, #""seq": 1"#), (#""outcome": "partial""#, #""result": "partial""#),
-    (#""kernels_involved": ["#, #""kernels_involved": ["X","#), ("{", "[1"), (#""actions": ["#, #""actions": [[], "#), (#""session_id": "s1""#, #""session_id": "../s1""#),
+    (#""kernels_involved": ["#, #""kernels_involved": ["X","#), ("{", "[1"), (#""actions": ["#, #""actions": [[], "#),
+    (#""session_id": "s1""#, #""session_id": "../s1""#),
     ("  \"urn\"", "\"urn\""), ("ckp://Action#CK.Test/t", "ckp://Action#CK.Test/u"),
   ])
   func whatCannotBeReproducedIsRefused(_ old: String, _ new: String) async throws {
@@ -76,7 +77,9 @@ struct ImportTests {
     let text = String(decoding: legacy, as: UTF8.self)
     let offset = text.utf8.distance(from: text.startIndex, to: text.firstRange(of: #""label": "#)!.upperBound) - 1
     _ = try bench.file("changed.json", text.replacing(#""label": "#, with: #""label":"#))
-    #expect(try await bench.run("import", path).errors.hasPrefix("ckprov-log: \(path), offset \(offset): this is not what the reference writes, from here on"))
+    #expect(
+      try await bench.run("import", path).errors.hasPrefix(
+        "ckprov-log: \(path), offset \(offset): this is not what the reference writes, from here on"))
   }
 
   @Test func idThatIsTaken() async throws {

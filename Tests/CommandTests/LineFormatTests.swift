@@ -21,7 +21,8 @@ struct LineFormatTests {
   }
 
   @Test func fileAndStandardInputAreTheSame() async throws {
-    _ = try bench.file("lines", (1...3).map { #"{"action_type":"t","outcome":"failed","generated_at":"2026-03-14T20:00:0\#($0).000000Z"}"# + "\n" }.joined())
+    _ = try bench.file(
+      "lines", (1...3).map { #"{"action_type":"t","outcome":"failed","generated_at":"2026-03-14T20:00:0\#($0).000000Z"}"# + "\n" }.joined())
     let script = #""$C" record --label l --kernel-urn u --ack --session-id"#
     #expect(try await bench.shell("echo not read | \(script) s1 lines").text == "s1\n1\n2\n3\n")
     #expect(try await bench.shell("\(script) s2 < lines").text == "s2\n1\n2\n3\n")
@@ -45,7 +46,8 @@ struct LineFormatTests {
   }
 
   @Test func defaultsAndNulls() async throws {
-    let line = #"{"action_type":"","outcome":"","via_edge":null,"intent":null,"evidence":null,"before_state":null,"after_state":{"k":null},"kernel":""}"#
+    let line =
+      #"{"action_type":"","outcome":"","via_edge":null,"intent":null,"evidence":null,"before_state":null,"after_state":{"k":null},"kernel":""}"#
     #expect(try await bench.record("s1", [line]).status == 0)
     let action = try await bench.project("s1")["actions"].elements[0]
     #expect(action["kernel"] == "ckp://Kernel#CK.Test:v1.0" && action["attempt"] == 1 && action["note"] == "")
@@ -96,7 +98,8 @@ struct LineFormatTests {
   /// Through a pipe, in pieces of 64 KiB.
   @Test func lineOf64MiB() async throws {
     // A record must fit into 64 MiB too, so that the rest of the line is white space.
-    let start = Array(#"{"action_type":"t","outcome":"verified","note":""#.utf8) + [UInt8](repeating: UInt8(ascii: "x"), count: 63 << 20) + [UInt8(ascii: "\"")]
+    let start =
+      Array(#"{"action_type":"t","outcome":"verified","note":""#.utf8) + [UInt8](repeating: UInt8(ascii: "x"), count: 63 << 20) + [UInt8(ascii: "\"")]
     let line = start + [UInt8](repeating: 0x20, count: (64 << 20) - start.count - 1) + [UInt8(ascii: "}")]
     _ = try bench.file("lines", line + Array("\n\(action("b"))\n\(action(String(repeating: "c", count: 2 << 20)))".utf8))
     let result = try await bench.shell(#"cat lines | "$C" record --label l --kernel-urn u --session-id s1 --ack"#)

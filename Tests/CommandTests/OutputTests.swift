@@ -37,7 +37,8 @@ struct OutputTests {
     _ = try await bench.record("s1", [action("a")])
     for command in ["project s1", "cat s1", "show s1", "list", "verify s1"] {
       let result = try await bench.shell("\"$C\" \(command) > /dev/full")
-      #expect(result.errors == "ckprov-log: standard output: cannot write to standard output: No space left on device; make room\n", "\(result.errors)")
+      #expect(
+        result.errors == "ckprov-log: standard output: cannot write to standard output: No space left on device; make room\n", "\(result.errors)")
       #expect(result.status == (command == "verify s1" ? 3 : 74))
     }
   }
@@ -53,14 +54,20 @@ struct OutputTests {
   }
 
   @Test func nothingInASessionSteersTheTerminal() async throws {
-    let escaped = Self.steering.unicodeScalars.map { "\\u" + String(repeating: "0", count: 4 - String($0.value, radix: 16).count) + String($0.value, radix: 16) }
+    let escaped = Self.steering.unicodeScalars.map {
+      "\\u" + String(repeating: "0", count: 4 - String($0.value, radix: 16).count) + String($0.value, radix: 16)
+    }
     let text = "a" + escaped.joined() + "\\u2028\\nb"
     let line = """
       {"action_type":"\(text)","outcome":"\(text)","kernel":"\(text)","note":"\(text)","before_state":{"\(text)":"\(text)"},"after_state":{"\(text)":1}}
       """
-    let arguments = ["record", "--label", Self.steering, "--kernel-urn", Self.steering, "--kernel-action", Self.steering, "--session-id", "s1", "--live"]
+    let arguments = [
+      "record", "--label", Self.steering, "--kernel-urn", Self.steering, "--kernel-action", Self.steering, "--session-id", "s1", "--live",
+    ]
     let recorded = try await bench.run(arguments, input: Array((line + "\n" + #"{"close":{"outcome":"\#(text)"}}"#).utf8))
-    #expect(recorded.status == 0 && !steers(recorded.errors) && recorded.errors.contains("a\\x1b[31m\\x07\\x0d\\x08\\x9b2J\\x85\\u202e"), "\(recorded.errors)")
+    #expect(
+      recorded.status == 0 && !steers(recorded.errors) && recorded.errors.contains("a\\x1b[31m\\x07\\x0d\\x08\\x9b2J\\x85\\u202e"),
+      "\(recorded.errors)")
     for arguments in [["show", "s1"], ["list"], ["cat", "s1"], ["project", "s1"], ["verify"], ["list", "--json"]] {
       let shown = try await bench.run(arguments, input: [])
       #expect(shown.status == 0 && shown.output.count > 20 && !steers(shown.text), "\(shown.text)")
@@ -75,7 +82,8 @@ struct OutputTests {
     for name in ["s2\(Self.steering)", "s2\(Self.steering)2"] { try DiskFileSystem().write(file, to: bench.viewPath(name)) }
     let path = "\(bench.storage.path)/\(Self.steering)"
     for arguments in [
-      ["list"], ["verify"], ["project", "s2"], ["import", path], newSession("s3") + [path], ["project", "s1", "-o", "\(path)/x"], ["project", Self.steering],
+      ["list"], ["verify"], ["project", "s2"], ["import", path], newSession("s3") + [path], ["project", "s1", "-o", "\(path)/x"],
+      ["project", Self.steering],
       ["record", "--resume", Self.steering], ["--\(Self.steering)"], ["record", "--view", Self.steering], [Self.steering],
     ] {
       let result = try await bench.run(arguments, input: [])

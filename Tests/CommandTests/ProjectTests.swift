@@ -64,7 +64,8 @@ struct ProjectTests {
     // Another session's file is left alone.
     try DiskFileSystem().write(Array("{}".utf8), to: bench.viewPath("s1"))
     let refused = try await bench.run("project", "s1", "--write")
-    #expect(refused.status == 73 && refused.errors.contains("s1.json: a session of the reference's own stands here; move it away"), "\(refused.errors)")
+    #expect(
+      refused.status == 73 && refused.errors.contains("s1.json: a session of the reference's own stands here; move it away"), "\(refused.errors)")
     #expect(try bench.bytes(bench.viewPath("s1")) == Array("{}".utf8))
   }
 
@@ -92,7 +93,8 @@ struct ProjectTests {
     try bench.copyVector("torn-tail")
     let result = try await bench.shell(#""$C" \#(arguments.joined(separator: " ")) torn-tail"#)
     #expect(result.status == 0)
-    let message = /ckprov-log: session torn-tail: [0-9]+ bytes behind the last whole record are in doubt and are left out; 'record --resume torn-tail' goes on\n/
+    let message =
+      /ckprov-log: session torn-tail: [0-9]+ bytes behind the last whole record are in doubt and are left out; 'record --resume torn-tail' goes on\n/
     #expect(result.errors.wholeMatch(of: message) != nil, "\(result.errors)")
     let written = arguments.contains("-o") ? "\(bench.storage.path)/out" : arguments.contains("--write") ? bench.viewPath("torn-tail") : nil
     let output = try written.map(bench.bytes) ?? result.output

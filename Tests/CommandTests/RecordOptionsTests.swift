@@ -52,7 +52,8 @@ struct RecordOptionsTests {
 
   @Test func headerIsAsGiven() async throws {
     let arguments = [
-      "record", "--label", "--é \"l\"", "--kernel-urn", "ckp://Kernel#My.Kernel:v2.0", "--kernel-action", "-do.it", "--session-id", "s1", "--started-at",
+      "record", "--label", "--é \"l\"", "--kernel-urn", "ckp://Kernel#My.Kernel:v2.0", "--kernel-action", "-do.it", "--session-id", "s1",
+      "--started-at",
       "2026-03-14T20:00:02.000500Z", "--no-close",
     ]
     #expect(try await bench.run(arguments, input: []).status == 0)

@@ -111,7 +111,8 @@ struct RecordTests {
   }
 
   @Test func closeLineInTheMiddleAndReopening() async throws {
-    let result = try await bench.record("s1", [action("a"), #"{"close":{"outcome":"aborted"}}"#, action("b"), closing, action("c", outcome: "failed")], "--ack")
+    let result = try await bench.record(
+      "s1", [action("a"), #"{"close":{"outcome":"aborted"}}"#, action("b"), closing, action("c", outcome: "failed")], "--ack")
     #expect(result.text == "s1\n1\n2\n3\n")
     let session = try await bench.project("s1")
     #expect(session["outcome"] == "partial" && session["ended_at"] != .null)

@@ -64,7 +64,10 @@ struct ReferenceTests {
   @Test func sameLinesGiveTheSameBytes() async throws {
     guard await referenceIsAvailable() else { return }
     let other = try Bench()
-    let header = ["--label", "é", "--kernel-urn", "ckp://Kernel#CK.Test:v1.0", "--kernel-action", "do", "--session-id", "s1", "--started-at", "2026-03-14T20:00:00.000001Z"]
+    let header = [
+      "--label", "é", "--kernel-urn", "ckp://Kernel#CK.Test:v1.0", "--kernel-action", "do", "--session-id", "s1", "--started-at",
+      "2026-03-14T20:00:00.000001Z",
+    ]
     try #require(await bench.run(["record"] + header, input: Array(lines.utf8)).status == 0)
     _ = try await runProgram(
       "python3", [repositoryPath() + "/Tests/DifferentialTests/reference.py", "record", other.storage.path] + header, input: Array(lines.utf8))
