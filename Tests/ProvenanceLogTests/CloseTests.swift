@@ -14,10 +14,11 @@ struct CloseTests {
 
   // MARK: Outcomes
 
-  @Test(arguments: [
-    ([], "complete"), (["verified"], "complete"), (["failed"], "failed"), (["failed", "retry"], "failed"), (["failed", "verified"], "partial"),
-    (["retry"], "complete"), (["skipped", "odd"], "complete"),
-  ] as [([JSONString], JSONString)])
+  @Test(
+    arguments: [
+      ([], "complete"), (["verified"], "complete"), (["failed"], "failed"), (["failed", "retry"], "failed"), (["failed", "verified"], "partial"),
+      (["retry"], "complete"), (["skipped", "odd"], "complete"),
+    ] as [([JSONString], JSONString)])
   func outcomeIsDerived(_ outcomes: [JSONString], _ expected: JSONString) throws {
     let prov = try storage.start("a")
     for outcome in outcomes { try prov.recordAction(action("t", outcome)) }

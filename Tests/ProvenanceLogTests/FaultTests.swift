@@ -41,7 +41,8 @@ struct FaultTests {
     let size = try disk.status(of: try storage.segment("a"))?.size
     disk.setRule { $0.isWrite ? .init(.noSpace, written: written) : nil }
     for _ in 0..<2 {
-      #expect(errorCode { try prov.recordAction(action(note: JSONString(String(repeating: "x", count: 300)))) } == .noSpace)
+      let error = try #require(logError { try prov.recordAction(action(note: JSONString(String(repeating: "x", count: 300)))) })
+      #expect(try error.code == .noSpace && error.path == storage.segment("a"))
       #expect(try disk.status(of: try storage.segment("a"))?.size == size)
     }
     #expect(prov.actionCount == 1)
@@ -90,7 +91,7 @@ struct FaultTests {
     try prov.recordAction(action())
     disk.setRule { $0.isSync ? .init(.io) : nil }
     let first = try #require(logError { try prov.recordAction(action()) })
-    #expect(first.code == .poisoned)
+    #expect(try first.code == .poisoned && first.path == storage.segment("a"))
     disk.setRule(nil)
     disk.forget()
     #expect(logError { try prov.recordAction(action()) } == first)
@@ -167,7 +168,7 @@ struct FaultTests {
   private enum Step: CaseIterable { case record, batch, close }
 
   /// One operation of a whole life fails, each in turn: no acknowledged action is lost, and the session can be resumed.
-  @Test(arguments: [LogError.Code.io, .noSpace], ProvChain.Durability.allCases)
+  @Test(arguments: zip([LogError.Code.io, .noSpace], ProvChain.Durability.allCases))
   func everyOperationFailsOnce(_ code: LogError.Code, _ durability: ProvChain.Durability) throws {
     let steps: [Step] = [.record, .batch, .record, .close, .record, .batch, .close, .close]
     var failing = 0

@@ -114,7 +114,9 @@ struct ProjectionTests {
     let session = try prov.close()
     #expect(session.kernelsInvolved.count == 201)
     #expect(try storage.log("a").state(of: prov.sessionID).checkpoint.summary.kernelsComplete == false)
-    guard case .array(let kernels)? = try object(try disk.bytes(of: prov.filePath))["kernels_involved"] else { throw LogError(.corrupt, "no kernels") }
+    guard case .array(let kernels)? = try object(try disk.bytes(of: prov.filePath))["kernels_involved"] else {
+      throw LogError(.corrupt, "no kernels")
+    }
     #expect(kernels.count == 201 && kernels.first == "K")
     guard case .clean = try storage.verify("a").finding else { throw LogError(.corrupt, "not clean") }
 

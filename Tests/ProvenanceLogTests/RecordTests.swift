@@ -19,7 +19,8 @@ struct RecordTests {
   @Test func literalsKeepKindAndOrder() throws {
     let record = try prov.recordAction(
       actionType: "t", outcome: "verified", viaEdge: "REQUIRES",
-      intent: ["z": 1, "a": 1.0, "true": true, "none": nil, "text": "é\n", "list": [nil, ["x": nil, "y": []]], "inner": ["b": nil]], attempt: -1, note: "n")
+      intent: ["z": 1, "a": 1.0, "true": true, "none": nil, "text": "é\n", "list": [nil, ["x": nil, "y": []]], "inner": ["b": nil]], attempt: -1,
+      note: "n")
     let expected = #"""
       {"seq":1,"action_type":"t","outcome":"verified","urn":"ckp://Action#K/t-1773518402000","kernel":"ckp://Kernel#K:v1.0","via_edge":"REQUIRES",\#
       "intent":{"z":1,"a":1.0,"true":true,"text":"\u00e9\n","list":[null,{"y":[]}],"inner":{}},"attempt":-1,\#
@@ -72,7 +73,8 @@ struct RecordTests {
 
   @Test func loneSurrogatesSurvive() throws {
     let strange = JSONString(utf16: [0xDC00, 0x61, 0xD800])
-    var action = Action(actionType: strange, outcome: strange, kernel: strange, viaEdge: strange, intent: .object([strange: .string(strange)]), note: strange)
+    var action = Action(
+      actionType: strange, outcome: strange, kernel: strange, viaEdge: strange, intent: .object([strange: .string(strange)]), note: strange)
     action.evidence = .raw(try RawJSON(#"{"\ud800":"\udc00"}"#))
     try prov.recordAction(action)
     let read = try #require(try storage.actions("a").first)
@@ -108,7 +110,9 @@ struct RecordTests {
     #expect(read.seq == record.seq && read.actionType == record.actionType && read.outcome == record.outcome && read.urn == record.urn)
     #expect(read.kernel == record.kernel && read.viaEdge == record.viaEdge && read.diffSummary == "s: 1 -> 2" && record.diffSummary == "s: 1 -> 2")
     #expect(read.attempt == record.attempt && read.generatedAt == record.generatedAt && read.note == record.note)
-    for (a, b) in [(read.intent, record.intent), (read.evidence, record.evidence), (read.beforeState, record.beforeState), (read.afterState, record.afterState)] {
+    for (a, b) in [
+      (read.intent, record.intent), (read.evidence, record.evidence), (read.beforeState, record.beforeState), (read.afterState, record.afterState),
+    ] {
       #expect(try a?.object() == b?.object())
     }
   }
@@ -137,7 +141,8 @@ struct RecordTests {
     let text = { (levels: Int) in String(repeating: #"{"k":"#, count: levels - 1) + "{}" + String(repeating: "}", count: levels - 1) }
     // The record itself is the first level.
     try prov.recordAction(actionType: "t", outcome: "o", intent: .object(nested(511)))
-    try prov.recordAction(actionType: "t", outcome: "o", beforeState: .raw(try RawJSON(text(511))), afterState: try Payload(encoding: Nest(levels: 511)))
+    try prov.recordAction(
+      actionType: "t", outcome: "o", beforeState: .raw(try RawJSON(text(511))), afterState: try Payload(encoding: Nest(levels: 511)))
     #expect(errorCode { try prov.recordAction(actionType: "t", outcome: "o", intent: .object(nested(512))) } == .tooLarge)
     #expect(errorCode { try prov.recordAction(actionType: "t", outcome: "o", beforeState: ["a": 1], afterState: .object(nested(512))) } == .tooLarge)
     #expect(errorCode { try RawJSON(text(512)) } == .tooLarge)

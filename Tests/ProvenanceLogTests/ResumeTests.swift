@@ -14,10 +14,22 @@ struct ResumeTests {
     storage = try Storage()
   }
 
-  /// Records actions and ends without closing. With `power` each vouches for those before it; with `process` nothing does.
+  /// What a writer leaves that is killed behind so many actions. With `power` each vouches for those before it; with `process` nothing does.
   private func crash(_ id: String = "a", actions: Int, _ durability: ProvChain.Durability = .process) throws {
-    let prov = try storage.start(id, storage.options { $0.durability = durability })
+    let living = try Storage()
+    let prov = try living.start(id, living.options { $0.durability = durability })
     for count in 0..<actions { try prov.recordAction(action(note: "note \(count)")) }
+    try copyLog(id, from: living, to: storage)
+    withExtendedLifetime(prov) {}
+  }
+
+  private func copyLog(_ id: String, from: Storage, to: Storage) throws {
+    let (original, copy) = (try from.log(id), try to.log(id))
+    try to.sessions.make()
+    _ = try disk.makeDirectory(copy.path)
+    for name in try original.segments().map(\.description) + ["lock"] {
+      try disk.write(try disk.bytes(of: original.path(of: name)), to: copy.path(of: name))
+    }
   }
 
   private func checkWhole(_ id: String = "a", actions: Int) throws {
@@ -28,6 +40,12 @@ struct ResumeTests {
   }
 
   // MARK: After a crash
+
+  @Test func droppedChainGoesOn() throws {
+    try storage.start("a").recordAction(action())
+    #expect(try storage.resume("a").recordAction(action()).seq == 2)
+    try checkWhole(actions: 2)
+  }
 
   @Test func goesOnWithTheNextSeq() throws {
     try crash(actions: 3)
@@ -73,7 +91,7 @@ struct ResumeTests {
     for _ in 0..<12 {
       let copy = try Storage()
       let atLeast = acknowledged.load(ordering: .acquiring)
-      try copyLog("a", to: copy)
+      try copyLog("a", from: storage, to: copy)
       let resumed = try copy.resume("a")
       let count = Int(resumed.actionCount)
       #expect(count >= atLeast)
@@ -83,13 +101,6 @@ struct ResumeTests {
       #expect(!verification.isDamaged && verification.actions == UInt64(count + 1), "\(verification.finding)")
     }
     writer.join()
-  }
-
-  private func copyLog(_ id: String, to copy: Storage) throws {
-    let (from, to) = (try storage.log(id), try copy.log(id))
-    try copy.sessions.make()
-    _ = try disk.makeDirectory(to.path)
-    for name in try from.segments() { try disk.write(try disk.bytes(of: from.path(of: name.description)), to: to.path(of: name.description)) }
   }
 
   // MARK: Torn tails
@@ -102,7 +113,7 @@ struct ResumeTests {
     let start = whole.count - FrameHeader.frameSize(payload: payload)
     for size in stride(from: start, to: start + FrameHeader.size + payload, by: 7) {
       let copy = try Storage()
-      try copyLog("a", to: copy)
+      try copyLog("a", from: storage, to: copy)
       let segment = try copy.segment("a")
       try disk.cut(segment, to: UInt64(size))
       let torn = try disk.bytes(of: segment)

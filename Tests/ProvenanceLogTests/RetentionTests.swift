@@ -25,7 +25,8 @@ struct RetentionTests {
   /// Opens a session, which is what removes others.
   private func open(hours: Double?, _ options: ProvChain.Options? = nil) throws {
     _ = try ProvChain(
-      storageDirectory: storage.path, label: "l", kernelURN: "k", retentionHours: hours, sessionID: try SessionID("opener"), options: options ?? self.options)
+      storageDirectory: storage.path, label: "l", kernelURN: "k", retentionHours: hours, sessionID: try SessionID("opener"),
+      options: options ?? self.options)
     try storage.sessions.remove(try SessionID("opener"))
   }
 
@@ -74,8 +75,10 @@ struct RetentionTests {
 
   @Test func newestFileIsTheAge() throws {
     for id in ["a", "b"] {
-      let prov = try storage.start(id, storage.options { $0.segmentSizeMax = 1 })
-      for _ in 0..<3 { try prov.recordAction(action()) }
+      do {
+        let prov = try storage.start(id, storage.options { $0.segmentSizeMax = 1 })
+        for _ in 0..<3 { try prov.recordAction(action()) }
+      }
       try age(id, hours: 100)
     }
     try touch(try storage.segment("b", 1), hoursAgo: 1)

@@ -16,7 +16,9 @@ struct SegmentsTests {
 
   private func record(_ id: String, _ count: Int, segmentSizeMax: UInt64, reopening: Bool = false) throws -> [UInt8] {
     let seconds = Atomic<Int64>(0)
-    let clock: @Sendable () -> Timestamp = { Timestamp(microseconds: 1_773_518_402_000_000 + seconds.add(1, ordering: .relaxed).newValue * 1_000_000)! }
+    let clock: @Sendable () -> Timestamp = {
+      Timestamp(microseconds: 1_773_518_402_000_000 + seconds.add(1, ordering: .relaxed).newValue * 1_000_000)!
+    }
     let options = storage.options {
       $0.segmentSizeMax = segmentSizeMax
       $0.clock = clock
@@ -77,7 +79,9 @@ struct SegmentsTests {
     let temporary = log.path(of: name.temporaryName)
     let operations = watched.operations.filter { !$0.isWrite }
     #expect(
-      operations == [.sync(first), .create(temporary), .sync(temporary), .rename(temporary, to: log.path(of: name.description)), .syncDirectory(log.path)])
+      operations == [
+        .sync(first), .create(temporary), .sync(temporary), .rename(temporary, to: log.path(of: name.description)), .syncDirectory(log.path),
+      ])
   }
 
   @Test func logStaysUsableWhenThereIsNoRoomForANewFile() throws {

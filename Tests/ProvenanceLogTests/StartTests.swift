@@ -108,6 +108,21 @@ struct StartTests {
     withExtendedLifetime(lock) {}
   }
 
+  /// Another process has made the log's directory, failed, and takes it away again while this one has just found it.
+  @Test func creationThatIsTakenBackIsClaimedAnew() throws {
+    try storage.sessions.make()
+    let log = try storage.log("a")
+    _ = try DiskFileSystem().makeDirectory(log.path)
+    let disk = WatchedFileSystem()
+    disk.setRule { operation in
+      if case .create(log.path(of: "lock")) = operation, disk.count({ $0 == operation }) == 1 { try? DiskFileSystem().removeDirectory(log.path) }
+      return nil
+    }
+    let prov = try storage.start("a", storage.options { $0.fileSystem = disk })
+    #expect(try prov.recordAction(action()).seq == 1)
+    #expect(try storage.seqs("a") == [1])
+  }
+
   @Test func ofManyStartsOfOneIDOneWins() throws {
     for round in 0..<20 {
       let results = Mutex<[Result<ProvChain, any Error>]>([])

@@ -72,7 +72,8 @@ struct VerifiedActionTests {
     let steps = Steps(cancellingAt: place, of: attempt)
     #expect(throws: CancellationError.self) {
       try prov.verifiedAction(
-        actionType: "t", kernel: "", settleDelay: .zero, captureState: { try steps.capture() }, action: { try steps.act() }, verify: { try steps.verify() })
+        actionType: "t", kernel: "", settleDelay: .zero, captureState: { try steps.capture() }, action: { try steps.act() },
+        verify: { try steps.verify() })
     }
     #expect(try outcomes() == Array(repeating: "retry", count: attempt - 1))
 
@@ -127,14 +128,21 @@ struct VerifiedActionTests {
       actionType: "t", kernel: "", settleDelay: .zero, captureState: { () async throws in ["a": 1] },
       action: {
         await Task.yield()
-        if tries.withLock({ $0 += 1; return $0 }) == 1 { throw Broken() }
+        if tries.withLock({
+          $0 += 1; return $0
+        }) == 1 {
+          throw Broken()
+        }
       },
       verify: { () async throws in tries.withLock { $0 } == 3 })
     #expect(isVerified)
     #expect(try outcomes() == ["failed", "retry", "verified"])
     let actions = try storage.actions("a")
     #expect(try actions.map { try $0.afterState?.object() } == [nil, ["a": 1], ["a": 1]])
-    #expect(try !(await prov.verifiedAction(actionType: "t", kernel: "", maxAttempts: 0, action: { () async throws in }, verify: { () async throws in true })))
+    #expect(
+      try
+        !(await prov.verifiedAction(actionType: "t", kernel: "", maxAttempts: 0, action: { () async throws in }, verify: { () async throws in true }))
+    )
     #expect(prov.actionCount == 3)
   }
 

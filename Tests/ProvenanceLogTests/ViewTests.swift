@@ -101,7 +101,8 @@ struct ViewTests {
     let target = "\(storage.path)/target"
     try disk.write([1], to: target)
     switch stranger {
-    case .legacy: try disk.write(Array(#"{"session_id":"a","urn":"u","started_at":"2020-01-01T00:00:00.000000Z","actions":[]}"#.utf8), to: prov.filePath)
+    case .legacy:
+      try disk.write(Array(#"{"session_id":"a","urn":"u","started_at":"2020-01-01T00:00:00.000000Z","actions":[]}"#.utf8), to: prov.filePath)
     case .otherStart:
       let json = String(decoding: try storage.project("a").json, as: UTF8.self)
       let date = prov.session.startedAt.description
