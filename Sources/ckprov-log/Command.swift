@@ -26,7 +26,7 @@ struct Command: AsyncParsableCommand {
     do {
       var command = try parseAsRoot()
       if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
-    } catch  where exitCode(for: error) == .validationFailure {
+    } catch let error where exitCode(for: error) == .validationFailure {
       // What was given may hold anything.
       let lines = fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false)
       writeStandardError(lines.map { escapedForTerminal(String($0)) }.joined(separator: "\n"))
