@@ -33,7 +33,7 @@ package struct Reindenter {
     while position < json.count {
       guard out <= last else { return (out - start, false) }
       if inString {
-        out = copyString(json, to: out, limit: start + room.count)
+        out = try copyString(json, to: out, limit: start + room.count)
         continue
       }
       let byte = json[position]
@@ -61,8 +61,9 @@ package struct Reindenter {
         out = newLine(to: put(byte, to: out))
       case UInt8(ascii: ":"):
         out = put(0x20, to: put(byte, to: out))
-      default:
+      case 0x21...0x7E:
         out = put(byte, to: out)
+      default: throw LogError(.corrupt, "a record holds a byte that no record may hold")
       }
     }
     guard level == baseLevel, !inString else { throw LogError(.corrupt, "a record ends before its JSON does") }
@@ -82,14 +83,14 @@ package struct Reindenter {
   }
 
   /// Copies up to and including the closing quote, or as much as fits.
-  private mutating func copyString(_ json: UnsafeRawBufferPointer, to start: OutPointer, limit: OutPointer) -> OutPointer {
+  private mutating func copyString(_ json: UnsafeRawBufferPointer, to start: OutPointer, limit: OutPointer) throws(LogError) -> OutPointer {
     var out = start
     let ones: UInt64 = 0x0101_0101_0101_0101
     while limit - out >= 16, json.count - position >= 8 {
       let word = json.loadUnaligned(fromByteOffset: position, as: UInt64.self)
       let quote = word ^ ones &* 0x22
       let backslash = word ^ ones &* 0x5C
-      let flags = (((quote &- ones) & ~quote) | ((backslash &- ones) & ~backslash)) & (ones &* 0x80)
+      let flags = (((quote &- ones) & ~quote) | ((backslash &- ones) & ~backslash) | word | (word &- ones &* 0x20)) & (ones &* 0x80)
       UnsafeMutableRawPointer(out).storeBytes(of: word, as: UInt64.self)
       if flags == 0 {
         position += 8
@@ -104,12 +105,14 @@ package struct Reindenter {
         inString = false
         return put(UInt8(ascii: "\""), to: out)
       }
+      guard json[position] == UInt8(ascii: "\\") else { break }
       guard position + 1 < json.count else { break }
       out = put(json[position + 1], to: put(json[position], to: out))
       position += 2
     }
     while limit - out >= 2, position < json.count {
       let byte = json[position]
+      guard 0x20...0x7E ~= byte else { throw LogError(.corrupt, "a record holds a byte that no record may hold") }
       position += 1
       out = put(byte, to: out)
       if byte == UInt8(ascii: "\"") {

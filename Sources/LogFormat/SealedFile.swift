@@ -72,14 +72,18 @@ package struct SealedIndex: Sendable, Equatable {
     var (raw, file) = (UInt64(0), UInt64(0))
     for index in 0..<count {
       let entry = ChunkEntry(UnsafeRawBufferPointer(rebasing: covered[index * ChunkEntry.size..<(index + 1) * ChunkEntry.size]))
-      guard entry.rawOffset == raw, entry.fileOffset == file, entry.rawSize <= 255 * entry.fileSize, entry.rawSize > 0 else {
+      guard entry.rawOffset == raw, entry.fileOffset == file, entry.rawSize <= 255 * entry.fileSize, entry.rawSize > 0,
+        entry.rawSize <= SegmentHeader.sizeMax + FrameHeader.frameSize(payload: FrameHeader.payloadSizeMax)
+      else {
         throw LogError(.corrupt, "the sealed file's index contradicts itself at chunk \(index)")
       }
       raw += UInt64(entry.rawSize)
       file += UInt64(entry.fileSize)
       chunks.append(entry)
     }
-    guard raw == rawSize, file + 8 + UInt64(bytes.count) == fileSize, count > 0 else {
+    guard raw == rawSize, file + 8 + UInt64(bytes.count) == fileSize, count > 0, firstSequence <= lastSequence,
+      lastSequence < FrameHeader.sequenceMax, nextSeq >= 1
+    else {
       throw LogError(.corrupt, "the sealed file's index does not fit the file")
     }
     checkpoint = Array(covered[(count * ChunkEntry.size)...])

@@ -178,9 +178,17 @@ extension FileStatus {
       default: .other
       }
     self.init(
-      kind: kind, size: UInt64(max(0, result.st_size)), modified: Int64(result.st_mtim.tv_sec) * 1_000_000_000 + Int64(result.st_mtim.tv_nsec),
+      kind: kind, size: UInt64(max(0, result.st_size)), modified: nanoseconds(result.st_mtim),
       identity: [UInt64(result.st_dev), UInt64(result.st_ino)])
   }
+}
+
+/// Since 1970; beyond the years 1678 to 2262 the nearest that 64 bits hold.
+private func nanoseconds(_ time: timespec) -> Int64 {
+  let (product, overflow) = Int64(time.tv_sec).multipliedReportingOverflow(by: 1_000_000_000)
+  if overflow { return time.tv_sec < 0 ? .min : .max }
+  let (sum, overflow2) = product.addingReportingOverflow(Int64(time.tv_nsec))
+  return overflow2 ? .max : sum
 }
 
 /// The error of the system call that just failed.

@@ -91,6 +91,9 @@ package struct LogReader: ~Copyable {
     while true {
       let limit = self.limit()
       if offset == limit.offset, limit.isKnown {
+        if let index = file.index, index.lastSequence != nextSequence - 1 || index.lastSalt != segment.salt || index.lastCRC != lastCRC {
+          throw corrupt("the sealed file's trailer differs from what the file holds")
+        }
         guard try nextFile() else { return end(.clean) }
         continue
       }
@@ -324,6 +327,7 @@ extension LogDirectory {
     if let newest = files.last {
       if newest.isSealed, let index = try SegmentFile.open(newest, in: self).index {
         let checkpoint = try index.checkpoint.withRawBytes { bytes throws(LogError) in try Checkpoint(payload: bytes) }
+        try check(checkpoint, isOf: sessionID, newest)
         return LogState(checkpoint: checkpoint, ending: .clean, nextSequence: index.lastSequence + 1)
       }
       if let state = try closingState(of: newest, sessionID) { return state }
@@ -334,7 +338,15 @@ extension LogDirectory {
     guard let checkpoint = summary.checkpoint, let ending = reader.ending else {
       throw LogError(.corrupt, "the newest file does not begin with a checkpoint", path: path, segment: reader.fileName.description)
     }
+    try check(checkpoint, isOf: sessionID, reader.fileName)
     return LogState(checkpoint: checkpoint, ending: ending, nextSequence: reader.nextSequence)
+  }
+
+  /// What a checkpoint says decides which view is removed: it must be this session's.
+  func check(_ checkpoint: Checkpoint, isOf sessionID: SessionID?, _ file: SegmentFileName) throws(LogError) {
+    guard let sessionID, checkpoint.header.sessionID != sessionID else { return }
+    throw LogError(
+      .corrupt, "the checkpoint is of session '\(checkpoint.header.sessionID)', not of '\(sessionID)'", path: path, segment: file.description)
   }
 
   /// The checkpoint right before the mark with which a closed raw file ends; `nil` if it does not end so.
@@ -344,7 +356,7 @@ extension LogDirectory {
     let markSize = UInt64(FrameHeader.frameSize(payload: 8))
     let start = try readBytes(of: file, at: 0, count: SegmentHeader.size)
     guard size > markSize, let segment = try? start.withRawBytes({ bytes throws(LogError) in try SegmentHeader(bytes) }),
-      sessionID == nil || segment.sessionID == sessionID
+      sessionID == nil || segment.sessionID == sessionID, segment.firstSequence == name.firstSequence
     else { return nil }
     guard let mark = wholeFrame(try readBytes(of: file, at: size - markSize, count: Int(markSize)), salt: segment.salt), mark.header.kind == .mark
     else { return nil }
@@ -354,6 +366,7 @@ extension LogDirectory {
       frame.header.kind == .checkpoint, frame.header.sequence + 1 == mark.header.sequence
     else { return nil }
     let checkpoint = try frame.payload.withRawBytes { bytes throws(LogError) in try Checkpoint(payload: bytes) }
+    try check(checkpoint, isOf: sessionID, name)
     return LogState(checkpoint: checkpoint, ending: .clean, nextSequence: mark.header.sequence + 1)
   }
 }

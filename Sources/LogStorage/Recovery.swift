@@ -17,6 +17,7 @@ extension LogDirectory {
     guard let checkpoint = summary.checkpoint else {
       throw LogError(.corrupt, "the newest file does not begin with a checkpoint", path: path, segment: reader.fileName.description)
     }
+    try check(checkpoint, isOf: sessionID, reader.fileName)
     var bytesInDoubt: UInt64 = 0
     if case .tornTail(let bytes)? = reader.ending { bytesInDoubt = bytes }
     if !reader.fileName.isSealed { try makeDurable(reader.fileName, of: sessionID, from: reader.vouchedBelow, end: reader.place.offset) }

@@ -103,8 +103,10 @@ private func readIndex(of file: any File, _ name: SegmentFileName) throws(LogErr
 }
 
 /// All bytes from `offset` on, as many as there are now.
+/// - Throws: `LogError` `tooLarge` above 1 GiB: no file that is read whole has a reason to be longer.
 package func readBytes(of file: any File, at offset: UInt64) throws(LogError) -> [UInt8] {
   let size = try file.status().size
+  guard size <= 1 << 30 else { throw LogError(.tooLarge, "a JSON file of \(size) bytes is over the limit of 1 GiB; move it away", path: file.path) }
   return try readBytes(of: file, at: offset, count: Int(clamping: size > offset ? size - offset : 0))
 }
 

@@ -45,11 +45,13 @@ struct ProjectTests {
 
   @Test func outputReplacesRegularFilesOnly() async throws {
     _ = try await bench.record("s1", [action("a")])
-    for path in ["/dev/null", bench.sessions] {
+    let pipe = bench.storage.path + "/pipe"
+    #expect(try await runProgram("mkfifo", [pipe]).status == 0)
+    for path in [pipe, bench.sessions] {
       let result = try await bench.run("project", "s1", "-o", path)
       #expect(result.status == 74 && result.errors.contains("\(path): this is no regular file"), "\(result.errors)")
     }
-    #expect(try DiskFileSystem().status(of: "/dev/null")?.kind == .other)
+    #expect(try DiskFileSystem().status(of: pipe)?.kind == .other)
     let missing = try await bench.run("project", "s1", "-o", bench.storage.path + "/none/out")
     #expect(missing.status == 66 && missing.errors.contains("No such file or directory"), "\(missing.errors)")
     #expect(try await bench.run("project", "s1", "-o", "x", "--write").status == 64)

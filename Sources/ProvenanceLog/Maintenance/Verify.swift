@@ -27,11 +27,21 @@ extension LogDirectory {
     do throws(LogError) {
       var reader = try LogReader.open(self, of: id)
       var summary = SummaryBuilder()
+      var first: Checkpoint?
       while let frame = try reader.next() {
         let payload = try reader.payload
         do throws(LogError) {
-          if frame.kind == .checkpoint, frame.sequence > 0 { try compare(try Checkpoint(payload: payload), with: summary.checkpoint) }
+          if frame.kind == .checkpoint {
+            let checkpoint = try Checkpoint(payload: payload)
+            // The very first one stands before the frame that it is taken from.
+            if frame.sequence == 0 { first = checkpoint } else { try compare(checkpoint, with: summary.checkpoint) }
+          }
+          if frame.kind == .action { try checkAction(payload) }
           try summary.apply(frame.kind, payload: payload)
+          if frame.kind == .sessionStarted {
+            if let first { try compare(first, with: summary.checkpoint) }
+            guard summary.header?.sessionID == id else { throw LogError(.corrupt, "the session that starts here is another one") }
+          }
         } catch {
           let place = reader.place
           throw LogError(
@@ -51,6 +61,22 @@ extension LogDirectory {
       result.finding = .damaged(error)
     }
     return result
+  }
+
+  /// All that Format/record.md says of an action's payload: its members, and that it is in the form in which it is stored.
+  private func checkAction(_ payload: UnsafeRawBufferPointer) throws(LogError) {
+    do throws(LogError) {
+      _ = try ActionRecord(payload: payload)
+      var parser = try JSONParser(payload)
+      var canonical = ByteBuffer(capacity: 0)
+      try parser.transcode(to: &canonical)
+      try parser.end()
+      guard !parser.metNullMember, canonical.bytes.elementsEqual(payload) else {
+        throw LogError(.corrupt, "the action is not in the form in which it must be stored")
+      }
+    } catch {
+      throw LogError(.corrupt, error.message)
+    }
   }
 
   private func compare(_ checkpoint: Checkpoint, with recomputed: Checkpoint?) throws(LogError) {
