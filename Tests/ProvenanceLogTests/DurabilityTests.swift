@@ -148,6 +148,26 @@ struct DurabilityTests {
     #expect(try storage.resume("a").actionCount == 1)
   }
 
+  /// A timer's sync may be under way when a chain ends; the session is free all the same when it has ended.
+  @Test func droppedChainGivesItsLockBackAtOnce() throws {
+    let isSyncing = Atomic(false)
+    disk.setRule { operation in
+      guard operation.isSync else { return nil }
+      isSyncing.store(true, ordering: .releasing)
+      // Time for the chain to end meanwhile.
+      sleepThread(.milliseconds(50))
+      return nil
+    }
+    do {
+      let prov = try start { $0.syncInterval = .zero }
+      isSyncing.store(false, ordering: .relaxed)
+      try prov.recordAction(action())
+      wait(until: "the timer syncs") { isSyncing.load(ordering: .acquiring) }
+      withExtendedLifetime(prov) {}
+    }
+    #expect(try storage.resume("a").recordAction(action()).seq == 2)
+  }
+
   // MARK: sync and close
 
   @Test func syncSyncsOnce() throws {

@@ -1,7 +1,5 @@
-internal import Dispatch
 internal import LogFormat
 internal import LogStorage
-internal import Synchronization
 
 /// Records one provenance session into its log.
 ///
@@ -23,10 +21,7 @@ public final class ProvChain: Sendable {
   /// The directory of the log.
   public let logPath: String
 
-  private let state: Mutex<Recorder>
-  /// Held while a sync is under way: who waits here finds, as a rule, that the sync before covered it.
-  private let syncing = Mutex<Void>(())
-  private let syncIsScheduled = Atomic<Bool>(false)
+  private let recorder: SharedRecorder
 
   /// Starts a session, as the reference's `ProvChain(...)` does.
   ///
@@ -65,7 +60,7 @@ public final class ProvChain: Sendable {
     self.options = options
     filePath = directory.viewPath(self.sessionID)
     logPath = directory.logPath(self.sessionID)
-    state = Mutex(recorder)
+    self.recorder = SharedRecorder(recorder, options)
   }
 
   /// Goes on with a session after a crash, or reopens a closed one: the next action gets the next seq. Its view is removed until it is closed again.
@@ -82,12 +77,12 @@ public final class ProvChain: Sendable {
     self.options = options
     filePath = directory.viewPath(sessionID)
     logPath = directory.logPath(sessionID)
-    state = Mutex(recorder)
+    self.recorder = SharedRecorder(recorder, options)
   }
 
   deinit {
     // Not closed: what was recorded stays for a resume, and is on stable storage like after a background sync.
-    syncAndMark()
+    recorder.release()
   }
 
   // MARK: Recording
@@ -119,11 +114,11 @@ public final class ProvChain: Sendable {
   /// - Returns: what was recorded, its promise kept (`Options.durability`).
   @discardableResult
   public func recordAction(_ action: Action) throws(LogError) -> ActionRecord {
-    let (record, sequence) = try recording { state throws(LogError) in
+    let (record, sequence) = try recorder.record { state throws(LogError) in
       let record = try state.record(action, options)
       return (record, state.nextSequence - 1)
     }
-    try keepPromise(through: sequence)
+    try recorder.keepPromise(through: sequence)
     options.liveLine?(escapedForTerminal(record.liveLine.description))
     return record
   }
@@ -134,7 +129,7 @@ public final class ProvChain: Sendable {
   public func recordActions(_ actions: [Action]) throws(BatchError) -> Range<Int64> {
     let outcome: (records: [ActionRecord], error: LogError?, sequence: UInt64)
     do throws(LogError) {
-      outcome = try recording { state in
+      outcome = try recorder.record { state in
         let (records, error) = state.record(contentsOf: actions, options)
         return (records, error, state.nextSequence)
       }
@@ -143,7 +138,7 @@ public final class ProvChain: Sendable {
     }
     var seqs: Range<Int64> = 0..<0
     if let first = outcome.records.first, let last = outcome.records.last {
-      do throws(LogError) { try keepPromise(through: outcome.sequence - 1) } catch { throw BatchError(seqs: seqs, error: error) }
+      do throws(LogError) { try recorder.keepPromise(through: outcome.sequence - 1) } catch { throw BatchError(seqs: seqs, error: error) }
       if let liveLine = options.liveLine { for record in outcome.records { liveLine(escapedForTerminal(record.liveLine.description)) } }
       seqs = first.seq..<last.seq + 1
     }
@@ -159,75 +154,19 @@ public final class ProvChain: Sendable {
   /// - Returns: the session. A view that cannot be written costs a notice, never the log.
   @discardableResult
   public func close(outcome: JSONString = "", endedAt: Timestamp? = nil) throws(LogError) -> Session {
-    try syncing.withLock { _ throws(LogError) in
-      try state.withLock { state throws(LogError) in try state.close(outcome: outcome, endedAt: endedAt, options) }
-    }
+    try recorder.close(outcome: outcome, endedAt: endedAt)
   }
 
   /// Puts everything that was recorded on stable storage.
   public func sync() throws(LogError) {
-    try syncThrough(.max)
+    try recorder.sync()
   }
 
   /// Actions in the session, those from before a resume included.
-  public var actionCount: UInt64 { state.withLock { $0.summary.actionCount } }
+  public var actionCount: UInt64 { recorder.session.actionCount }
 
   /// Header and summary as they are now.
-  public var session: Session { state.withLock { $0.session } }
-
-  /// Lets `body` record, in a new segment if the active one is full.
-  ///
-  /// A new segment is begun while no sync is under way: of two syncs of one file at once the kernel tells only one that it failed, and the other would go
-  /// on as if all were well.
-  private func recording<Result: Sendable>(_ body: (inout Recorder) throws(LogError) -> Result) throws(LogError) -> Result {
-    let result: Result? = try state.withLock { state throws(LogError) in state.isDueToRoll(options) ? nil : try body(&state) }
-    if let result { return result }
-    return try syncing.withLock { _ throws(LogError) in
-      try state.withLock { state throws(LogError) in
-        if state.isDueToRoll(options) { try state.roll() }
-        return try body(&state)
-      }
-    }
-  }
-
-  // MARK: Durability
-
-  private func keepPromise(through sequence: UInt64) throws(LogError) {
-    if options.durability == .power { try syncThrough(sequence) }
-    scheduleSync()
-  }
-
-  /// One at a time syncs for all whose frames were written when it began; the others find theirs covered (group commit).
-  private func syncThrough(_ sequence: UInt64) throws(LogError) {
-    try syncing.withLock { _ throws(LogError) in
-      let point = try state.withLock { state throws(LogError) in try state.syncPoint(through: sequence) }
-      guard let point else { return }
-      do throws(LogError) {
-        try point.sync()
-      } catch {
-        throw state.withLock { $0.didFailToSync(error) }
-      }
-      state.withLock { $0.didSync(point) }
-    }
-  }
-
-  /// Once `syncInterval` after a record: with `process` this is what puts it on stable storage; then, if no other came, a mark says so.
-  private func scheduleSync() {
-    guard !syncIsScheduled.exchange(true, ordering: .relaxed) else { return }
-    let (seconds, attoseconds) = min(max(options.syncInterval, .zero), .seconds(1 << 32)).components
-    let delay = DispatchTimeInterval.microseconds(Int(seconds) * 1_000_000 + Int(attoseconds / 1_000_000_000_000))
-    DispatchQueue.global().asyncAfter(deadline: .now() + delay) { [weak self] in
-      guard let self else { return }
-      self.syncIsScheduled.store(false, ordering: .relaxed)
-      self.syncAndMark()
-    }
-  }
-
-  /// The mark says that nothing is in doubt any more. A failure poisons the writer; the next call reports it.
-  private func syncAndMark() {
-    guard (try? sync()) != nil else { return }
-    state.withLock { $0.appendMark() }
-  }
+  public var session: Session { recorder.session }
 }
 
 /// Why a batch was not recorded whole.

@@ -217,6 +217,10 @@ struct Recorder: ~Copyable {
 
   var session: Session { Session(header: header, summary: summary, path: directory.logPath(header.sessionID), isLegacy: false) }
 
+  mutating func release() {
+    if !writer.isReleased { writer.release() }
+  }
+
   // MARK: Stable storage
 
   /// What has to be synced so that the frame of `sequence` is on stable storage; `nil` if it is.

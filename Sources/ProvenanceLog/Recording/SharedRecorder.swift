@@ -1,0 +1,88 @@
+internal import Dispatch
+internal import LogStorage
+internal import Synchronization
+
+/// A recorder that threads share, and the timer that syncs in the background; so the chain itself belongs to its callers alone.
+///
+/// Who takes both locks takes `syncing` first.
+final class SharedRecorder: Sendable {
+  private let options: ProvChain.Options
+  private let state: Mutex<Recorder>
+  /// Held while a sync is under way: who waits here finds, as a rule, that the sync before covered it.
+  private let syncing = Mutex<Void>(())
+  private let syncIsScheduled = Atomic<Bool>(false)
+
+  init(_ recorder: consuming sending Recorder, _ options: ProvChain.Options) {
+    self.options = options
+    state = Mutex(recorder)
+  }
+
+  var session: Session { state.withLock { $0.session } }
+
+  /// Lets `body` record, in a new segment if the active one is full.
+  ///
+  /// A new segment is begun while no sync is under way: of two syncs of one file at once the kernel tells only one that it failed, and the other would go
+  /// on as if all were well.
+  func record<Result: Sendable>(_ body: (inout Recorder) throws(LogError) -> Result) throws(LogError) -> Result {
+    let result: Result? = try state.withLock { state throws(LogError) in state.isDueToRoll(options) ? nil : try body(&state) }
+    if let result { return result }
+    return try syncing.withLock { _ throws(LogError) in
+      try state.withLock { state throws(LogError) in
+        if state.isDueToRoll(options) { try state.roll() }
+        return try body(&state)
+      }
+    }
+  }
+
+  func close(outcome: JSONString, endedAt: Timestamp?) throws(LogError) -> Session {
+    try syncing.withLock { _ throws(LogError) in
+      try state.withLock { state throws(LogError) in try state.close(outcome: outcome, endedAt: endedAt, options) }
+    }
+  }
+
+  /// Gives the lock back, of a session that is not closed; a timer may still hold `self`.
+  func release() {
+    syncAndMark()
+    state.withLock { $0.release() }
+  }
+
+  // MARK: Durability
+
+  /// Returns when what `durability` promises of all frames up to `sequence` holds.
+  func keepPromise(through sequence: UInt64) throws(LogError) {
+    if options.durability == .power { try sync(through: sequence) }
+    scheduleSync()
+  }
+
+  /// One at a time syncs for all whose frames were written when it began; the others find theirs covered (group commit).
+  func sync(through sequence: UInt64 = .max) throws(LogError) {
+    try syncing.withLock { _ throws(LogError) in
+      let point = try state.withLock { state throws(LogError) in try state.syncPoint(through: sequence) }
+      guard let point else { return }
+      do throws(LogError) {
+        try point.sync()
+      } catch {
+        throw state.withLock { $0.didFailToSync(error) }
+      }
+      state.withLock { $0.didSync(point) }
+    }
+  }
+
+  /// Once `syncInterval` after a record: with `process` this is what puts it on stable storage; then, if no other came, a mark says so.
+  private func scheduleSync() {
+    guard !syncIsScheduled.exchange(true, ordering: .relaxed) else { return }
+    let (seconds, attoseconds) = min(max(options.syncInterval, .zero), .seconds(1 << 32)).components
+    let delay = DispatchTimeInterval.microseconds(Int(seconds) * 1_000_000 + Int(attoseconds / 1_000_000_000_000))
+    DispatchQueue.global().asyncAfter(deadline: .now() + delay) { [weak self] in
+      guard let self else { return }
+      self.syncIsScheduled.store(false, ordering: .relaxed)
+      self.syncAndMark()
+    }
+  }
+
+  /// The mark says that nothing is in doubt any more. A failure poisons the writer; the next call reports it.
+  private func syncAndMark() {
+    guard (try? sync()) != nil else { return }
+    state.withLock { $0.appendMark() }
+  }
+}
