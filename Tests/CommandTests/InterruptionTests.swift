@@ -44,6 +44,20 @@ struct InterruptionTests {
     #expect(try await bench.run("verify", "s1").status == 0)
   }
 
+  /// A limit on the size of files stands for a full disk. Of lines that came together some are kept: those, and no others, are acknowledged.
+  @Test func noSpaceKeepsAndAcknowledgesWhatFits() async throws {
+    _ = try bench.file("lines", (1...200).map { action("\($0) " + String(repeating: "x", count: 1000)) + "\n" }.joined())
+    let script = #"ulimit -f 64; "$C" record --label l --kernel-urn u --session-id s1 --ack lines"#
+    let result = try await bench.shell(script)
+    #expect(result.status == 74)
+    #expect(result.errors.contains("s1.log/") && result.errors.contains("; make room"), "\(result.errors)")
+    let kept = try await bench.notes("s1")
+    #expect(1..<200 ~= kept.count)
+    #expect(result.text == "s1\n" + kept.indices.map { "\($0 + 1)\n" }.joined())
+    #expect(try await bench.run("record", "--resume", "s1", "--ack", input: action("b")).text == "s1\n\(kept.count + 1)\n")
+    #expect(try await bench.run("verify", "s1").status == 0)
+  }
+
   /// A named pipe that nobody writes to yet keeps neither the id back nor a signal off.
   @Test func namedPipe() async throws {
     let pipe = bench.storage.path + "/pipe"
