@@ -135,6 +135,11 @@ extension ChunkEntry {
     salt = bytes.u32(at: 60)
   }
 
+  fileprivate mutating func include(_ generatedAt: Timestamp) {
+    earliest = min(earliest, generatedAt.microseconds)
+    latest = max(latest, generatedAt.microseconds)
+  }
+
   func store(at out: UnsafeMutableRawPointer) {
     out.store(rawOffset, at: 0)
     out.store(UInt32(rawSize), at: 8)
@@ -186,9 +191,7 @@ package struct Sealer: ~Copyable {
     guard header.kind == .action else { return }
     let payload = UnsafeRawBufferPointer(rebasing: frame[FrameHeader.size..<FrameHeader.size + header.payloadSize])
     nextSeq = try ActionOutline(payload: payload).seq + 1
-    let moment = try generatedAt(ofAction: payload).microseconds
-    entry!.earliest = min(entry!.earliest, moment)
-    entry!.latest = max(entry!.latest, moment)
+    entry?.include(try generatedAt(ofAction: payload))
   }
 
   /// Index and trailer; nothing may be appended afterwards.

@@ -3,7 +3,7 @@ package import LogFormat
 package import ProvenanceModel
 internal import SystemPackage
 
-// The streams, signals and terminal of a command.
+// The streams and signals of a command.
 
 /// Prints a line to standard error, in one write so that lines of several threads do not mix; a failure is passed over.
 package func writeStandardError(_ line: String) {
@@ -93,7 +93,7 @@ package struct InputStream: ~Copyable {
   }
 }
 
-/// Written by the signal handler alone, after it was set once before the handler was installed.
+/// Set once, before the handler that reads it is installed. A signal handler may take no lock, so nothing safer can hold it.
 nonisolated(unsafe) private var signalPipe: Int32 = -1
 
 /// - Returns: a pipe from which a byte can be read for each SIGINT and SIGTERM.
@@ -122,13 +122,6 @@ package func prepareStandardStreams() {
 
 package func environmentVariable(_ name: String) -> String? {
   getenv(name).map { String(cString: $0) }
-}
-
-/// Columns of the terminal that standard output is; `nil` if it is none.
-package func terminalWidth() -> Int? {
-  guard isatty(STDOUT_FILENO) == 1 else { return nil }
-  var size = winsize()
-  return ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
 }
 
 /// Sleeps on this thread.

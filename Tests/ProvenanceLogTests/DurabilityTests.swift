@@ -14,14 +14,7 @@ struct DurabilityTests {
   }
 
   private func start(_ change: (inout ProvChain.Options) -> Void = { _ in }) throws -> ProvChain {
-    let prov = try storage.start(
-      "a",
-      storage.options {
-        $0.fileSystem = disk
-        change(&$0)
-      })
-    disk.forget()
-    return prov
+    try storage.start("a", watchedBy: disk, change)
   }
 
   // MARK: Creation

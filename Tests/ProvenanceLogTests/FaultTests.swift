@@ -15,14 +15,7 @@ struct FaultTests {
   }
 
   private func start(_ change: (inout ProvChain.Options) -> Void = { _ in }) throws -> ProvChain {
-    let prov = try storage.start(
-      "a",
-      storage.options {
-        $0.fileSystem = disk
-        change(&$0)
-      })
-    disk.forget()
-    return prov
+    try storage.start("a", watchedBy: disk, change)
   }
 
   private func checkClean(_ actions: Int) throws {

@@ -38,6 +38,18 @@ final class Storage: Sendable {
       storageDirectory: path, label: "a test", kernelURN: "ckp://Kernel#K:v1.0", retentionHours: nil, sessionID: id, options: options ?? self.options)
   }
 
+  /// Through a file system that has seen nothing when this returns.
+  func start(_ id: String, watchedBy disk: WatchedFileSystem, _ change: (inout ProvChain.Options) -> Void) throws -> ProvChain {
+    let prov = try start(
+      id,
+      options {
+        $0.fileSystem = disk
+        change(&$0)
+      })
+    disk.forget()
+    return prov
+  }
+
   func resume(_ id: String, _ options: ProvChain.Options? = nil) throws(LogError) -> ProvChain {
     try ProvChain(resuming: try SessionID(id), storageDirectory: path, retentionHours: nil, options: options ?? self.options)
   }
