@@ -92,3 +92,9 @@ extension LogError.Code {
     }
   }
 }
+
+/// A torn tail is no damage, but it is said.
+func noteDoubt(_ id: SessionID, bytes: UInt64) {
+  guard bytes > 0 else { return }
+  note("session \(id): \(bytes) bytes behind the last whole record are in doubt and are left out; 'record --resume \(id)' goes on")
+}
