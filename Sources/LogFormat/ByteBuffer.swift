@@ -57,6 +57,11 @@ package struct ByteBuffer: ~Copyable {
     append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }
 
+  package mutating func appendZeros(_ size: Int) {
+    room(for: size).update(repeating: 0, count: size)
+    count += size
+  }
+
   /// Offset of the first `byte` at or behind `start`.
   package func firstIndex(of byte: UInt8, from start: Int) -> Int? {
     let ones: UInt64 = 0x0101_0101_0101_0101

@@ -67,6 +67,11 @@ package struct FrameHeader: Sendable, Equatable {
     crc32c(crc32c(salt, UnsafeRawBufferPointer(rebasing: bytes[0..<4])), UnsafeRawBufferPointer(rebasing: bytes[8..<24]))
   }
 
+  /// The salt under which the header CRC that stands in these 24 bytes is right: for any bytes there is one, so it proves nothing by itself.
+  package static func salt(of bytes: UnsafeRawBufferPointer) -> UInt32 {
+    crc32cSeed(giving: bytes.u32(at: 4), over: Array(bytes[0..<4]) + Array(bytes[8..<24]))
+  }
+
   /// Every frame with a lower sequence than this was on stable storage when this frame was made.
   package var vouchesBelow: UInt64 { unsynced < .max && sequence > UInt64(unsynced) ? sequence - UInt64(unsynced) : 0 }
 }

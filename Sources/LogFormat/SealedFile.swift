@@ -72,9 +72,7 @@ package struct SealedIndex: Sendable, Equatable {
     var (raw, file) = (UInt64(0), UInt64(0))
     for index in 0..<count {
       let entry = ChunkEntry(UnsafeRawBufferPointer(rebasing: covered[index * ChunkEntry.size..<(index + 1) * ChunkEntry.size]))
-      guard entry.rawOffset == raw, entry.fileOffset == file, entry.rawSize <= 255 * entry.fileSize, entry.rawSize > 0,
-        entry.rawSize <= SegmentHeader.sizeMax + FrameHeader.frameSize(payload: FrameHeader.payloadSizeMax)
-      else {
+      guard entry.rawOffset == raw, entry.fileOffset == file, entry.isPossible else {
         throw LogError(.corrupt, "the sealed file's index contradicts itself at chunk \(index)")
       }
       raw += UInt64(entry.rawSize)
@@ -133,6 +131,21 @@ extension ChunkEntry {
     latest = Int64(bitPattern: bytes.u64(at: 48))
     crc = bytes.u32(at: 56)
     salt = bytes.u32(at: 60)
+  }
+
+  /// A chunk that was found without the index, which knows more of it; `nil` if there can be no such chunk.
+  package init?(_ rawOffset: UInt64, rawSize: UInt64, _ fileOffset: UInt64, fileSize: UInt64) {
+    guard let rawSize = Int(exactly: rawSize), let fileSize = Int(exactly: fileSize) else { return nil }
+    self.init(
+      rawOffset: rawOffset, rawSize: rawSize, fileSize: fileSize, fileOffset: fileOffset, firstSequence: 0, firstSeq: 1, earliest: .min,
+      latest: .max, crc: 0, salt: 0)
+    guard isPossible else { return nil }
+  }
+
+  /// What bounds the memory that unpacking takes.
+  fileprivate var isPossible: Bool {
+    rawSize > 0 && rawSize <= SegmentHeader.sizeMax + FrameHeader.frameSize(payload: FrameHeader.payloadSizeMax)
+      && (rawSize + 254) / 255 <= fileSize
   }
 
   fileprivate mutating func include(_ generatedAt: Timestamp) {
@@ -221,6 +234,28 @@ package struct Sealer: ~Copyable {
     fileSize += UInt64(full.fileSize)
     entry = nil
     chunk.removeAll()
+  }
+}
+
+/// What a chunk's LZ4 frame begins with (LZ4 frame format 1.6.x): magic, flags, content size, header checksum.
+package struct LZ4FrameHeader {
+  package static let size = 15
+  /// At the end of the frame, behind the empty block: of its content.
+  package static let checksumSize = 4
+
+  package let contentSize: UInt64
+
+  /// `nil` if these bytes are not the start of a frame as this format has them: content size and checksum on, no dictionary, no block checksums.
+  package init?(_ bytes: [UInt8]) {
+    guard bytes.count == Self.size, bytes.starts(with: [0x04, 0x22, 0x4D, 0x18]), bytes[4] & 0b1101_1111 == 0b0100_1100 else { return nil }
+    contentSize = bytes.withUnsafeBytes { $0.u64(at: 6) }
+  }
+
+  /// Bytes of a block, from the word before it; 0 for the end of the frame, `nil` if it is too long for any.
+  package static func blockSize(_ word: [UInt8]) -> Int? {
+    guard word.count == 4 else { return nil }
+    let size = word.withUnsafeBytes { Int($0.u32(at: 0) & 0x7FFF_FFFF) }
+    return size <= 4 << 20 ? size : nil
   }
 }
 

@@ -20,7 +20,7 @@ package struct SegmentEnd: Sendable, Equatable {
 /// The first bytes of every segment (Format/segment.md).
 package struct SegmentHeader: Sendable, Equatable {
   package static let size = 136
-  static let sizeMax = 4096
+  package static let sizeMax = 4096
   package static let version: UInt16 = 1
   static let magic: [UInt8] = [0x89, 0x43, 0x4B, 0x50, 0x4C, 0x0D, 0x0A, 0x1A]
 

@@ -59,6 +59,10 @@ package struct DiskFileSystem: FileSystem {
     return false
   }
 
+  package func exchange(_ path: String, with other: String) throws(LogError) {
+    guard ckprov_rename_exchange(path, other) == 0 else { throw failure("cannot exchange this with '\(other)'", path) }
+  }
+
   package func remove(_ path: String) throws(LogError) {
     guard unlink(path) == 0 else { throw failure("cannot remove this", path) }
   }
@@ -152,6 +156,15 @@ private final class DiskFile: File {
     return FileStatus(result)
   }
 
+  func nextData(from offset: UInt64) throws(LogError) -> UInt64? {
+    let found = lseek(descriptor.rawValue, Int(clamping: offset), 3 /* SEEK_DATA */)
+    if found >= 0 { return UInt64(found) }
+    guard errno != ENXIO else { return nil }
+    // Not every file system knows its holes.
+    guard errno == EINVAL || errno == ENOTSUP else { throw failure("cannot look for data in this", path, offset: offset) }
+    return offset
+  }
+
   func lock(byte: Int64) throws(LogError) -> Bool {
     if ckprov_ofd_lock(descriptor.rawValue, byte, 1) == 0 { return true }
     guard errno == EAGAIN || errno == EACCES else { throw failure("cannot lock this", path) }
@@ -192,8 +205,8 @@ private func nanoseconds(_ time: timespec) -> Int64 {
 }
 
 /// The error of the system call that just failed.
-private func failure(_ what: String, _ path: String) -> LogError {
-  failure(what, path, Errno(rawValue: errno))
+private func failure(_ what: String, _ path: String, offset: UInt64? = nil) -> LogError {
+  failure(what, path, Errno(rawValue: errno), offset: offset)
 }
 
 func failure(_ what: String, _ path: String, _ error: any Error, offset: UInt64? = nil) -> LogError {

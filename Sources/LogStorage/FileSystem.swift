@@ -19,6 +19,8 @@ package protocol FileSystem: Sendable {
   func rename(_ path: String, to target: String) throws(LogError)
   /// Atomic. - Returns: false if the target exists.
   func renameToNew(_ path: String, to target: String) throws(LogError) -> Bool
+  /// Atomic: each of two existing names gets what the other had.
+  func exchange(_ path: String, with other: String) throws(LogError)
   func remove(_ path: String) throws(LogError)
   func removeDirectory(_ path: String) throws(LogError)
   /// Makes the names created, renamed and removed in `directory` durable.
@@ -43,6 +45,8 @@ package protocol File: AnyObject, Sendable {
   func sync() throws(LogError)
   func truncate(to size: UInt64) throws(LogError)
   func status() throws(LogError) -> FileStatus
+  /// The first offset at or behind `offset` that may hold something else than a hole, which reads as zeros; `nil` if there is none.
+  func nextData(from offset: UInt64) throws(LogError) -> UInt64?
   /// Takes an exclusive lock of one byte, without waiting; it ends with the file. - Returns: false if another holder has it.
   func lock(byte: Int64) throws(LogError) -> Bool
   func unlock(byte: Int64)

@@ -1,3 +1,4 @@
+internal import LogFormat
 package import ProvenanceModel
 
 /// The names of a storage directory (Format/directory.md).
@@ -78,7 +79,7 @@ package struct SegmentFileName: Sendable, Hashable, Comparable, CustomStringConv
   package var temporaryName: String { ".\(self).tmp" }
 
   package static func < (a: SegmentFileName, b: SegmentFileName) -> Bool {
-    (a.firstSequence, a.isSealed ? 1 : 0) < (b.firstSequence, b.isSealed ? 1 : 0)
+    (a.firstSequence, a.isSealed ? 0 : 1) < (b.firstSequence, b.isSealed ? 0 : 1)
   }
 }
 
@@ -94,15 +95,13 @@ package struct LogDirectory: Sendable {
 
   package func path(of name: String) -> String { LogStorage.path(path, name) }
 
-  /// The files of the log by first sequence; empty for a creation that did not finish.
+  /// The files of the log by first sequence, of two with the same one the sealed one first; empty for a creation that did not finish.
   ///
   /// - Throws: `LogError` `notFound` if there is no log, `io` if its name is a symbolic link or no directory.
   package func segments() throws(LogError) -> [SegmentFileName] {
     guard let status = try fileSystem.status(of: path) else { throw LogError(.notFound, "no such log", path: path) }
     guard status.kind == .directory else { throw LogError(.io, "this is no directory; a log must be one, and no symbolic link", path: path) }
-    let files = try fileSystem.names(in: path).compactMap(SegmentFileName.init).sorted()
-    // A raw file beside a sealed one of the same number is left from an interrupted seal.
-    return files.indices.filter { $0 + 1 == files.count || files[$0].firstSequence != files[$0 + 1].firstSequence }.map { files[$0] }
+    return try fileSystem.names(in: path).compactMap(SegmentFileName.init).sorted()
   }
 
   /// Whether a writer is at work, in this process or another.
@@ -124,10 +123,15 @@ package struct LogDirectory: Sendable {
     return try fileSystem.status(of: path)?.modified ?? 0
   }
 
-  /// Bytes of all segments, unpacked.
+  /// Bytes of all segments, unpacked; of files that hold the same frames the widest counts.
   package func rawSize() throws(LogError) -> UInt64 {
     var size: UInt64 = 0
-    for name in try segments() { size += try SegmentFile.open(name, in: self).rawSize() }
+    var end: UInt64 = 0
+    for name in try segments() where name.firstSequence >= end {
+      let file = try SegmentFile.open(name, in: self)
+      size += try file.rawSize()
+      end = (file.index?.lastSequence ?? name.firstSequence) + 1
+    }
     return size
   }
 

@@ -22,6 +22,10 @@ package struct LogWriter: ~Copyable {
   private var salt: UInt32
   /// Bytes of the active segment that are in the file.
   private var size: UInt64
+  /// Whether zeros are written ahead of the frames, so that a frame changes neither the size nor the extents of the file, and its sync only its bytes.
+  private let zeroesAhead: Bool
+  /// Bytes that are in the file: behind `size` they are zeros.
+  private var fileSize: UInt64
   private var lastCRC: UInt32
   /// Sequence of the next frame that is begun.
   package private(set) var nextSequence: UInt64
@@ -38,6 +42,7 @@ package struct LogWriter: ~Copyable {
   /// Gives the lock back; nothing may be appended afterwards.
   package mutating func release() {
     precondition(pendingFrames == 0, "frames must be flushed before the log is given back")
+    cutToSize()
     lock = nil
   }
 
@@ -60,7 +65,9 @@ package struct LogWriter: ~Copyable {
 
   /// Writes the buffered frames. After a failure whole frames stay, the rest is cut off and forgotten.
   /// - Returns: how many frames were kept, and the error that kept it from keeping all: `noSpace` or `io` (it may be tried again), or `poisoned`.
-  package mutating func flush() -> (kept: UInt64, error: LogError?) {
+  package mutating func flush() -> (kept: UInt64, error: LogError?) { flush(zeroingAhead: zeroesAhead) }
+
+  private mutating func flush(zeroingAhead: Bool) -> (kept: UInt64, error: LogError?) {
     defer {
       buffer.removeAll()
       buffer.shrink(to: 1 << 20)
@@ -71,16 +78,34 @@ package struct LogWriter: ~Copyable {
       return (0, poison)
     }
     guard pendingFrames > 0 else { return (0, nil) }
-    let result = file.write(buffer.bytes, at: size)
+    if zeroingAhead, segmentSize > fileSize { buffer.appendZeros(zeroStep) }
+    let start = size
+    let result = file.write(buffer.bytes, at: start)
     let kept = keepWholeFrames(written: result.written)
     nextSequence -= pendingFrames - kept
+    fileSize = max(fileSize, start + UInt64(result.written))
     guard let error = result.error else { return (kept, nil) }
+    if kept == pendingFrames {
+      // There was no room for the zeros alone.
+      cutToSize()
+      return (kept, nil)
+    }
     do throws(LogError) {
       try file.truncate(to: size)
+      fileSize = size
       return (kept, error.at(path))
     } catch {
       return (kept, poisoned(by: error.at(path), "a failed write could not be undone"))
     }
+  }
+
+  /// How many zeros are written ahead at once: as many as the segment has bytes, from 32 KiB to 1 MiB.
+  private var zeroStep: Int { Int(min(max(size, 32 << 10), 1 << 20)) }
+
+  /// Gives back what was written ahead. It is no part of the log, so a failure is passed over.
+  package mutating func cutToSize() {
+    guard poison == nil, fileSize > size, (try? file.truncate(to: size)) != nil else { return }
+    fileSize = size
   }
 
   /// Moves the end of the segment behind the frames that were written whole.
@@ -155,7 +180,7 @@ package struct LogWriter: ~Copyable {
     let distance = checkpointOffset == 0 ? 0 : size - checkpointOffset
     withUnsafeBytes(of: distance.littleEndian) { buffer.append($0) }
     guard (try? endFrame(at: start, .mark)) != nil else { return }
-    _ = flush()
+    _ = flush(zeroingAhead: false)
   }
 
   private mutating func poisoned(by error: LogError, _ what: String) -> LogError {
@@ -170,18 +195,20 @@ package struct LogWriter: ~Copyable {
   // MARK: Segments
 
   private init(
-    _ log: LogDirectory, _ checkpoint: Checkpoint, _ lock: LogLock, _ randomSalt: @escaping @Sendable () -> UInt32, _ segment: NewSegment,
-    bytesInDoubt: UInt64 = 0
+    _ log: LogDirectory, _ checkpoint: Checkpoint, _ lock: LogLock, zeroesAhead: Bool, _ randomSalt: @escaping @Sendable () -> UInt32,
+    _ segment: NewSegment, bytesInDoubt: UInt64 = 0
   ) {
     self.log = log
     opened = checkpoint
     self.bytesInDoubt = bytesInDoubt
     self.lock = lock
+    self.zeroesAhead = zeroesAhead
     self.randomSalt = randomSalt
     file = segment.file
     path = segment.path
     salt = segment.header.salt
     size = segment.size
+    fileSize = segment.size
     lastCRC = segment.lastCRC
     nextSequence = segment.nextSequence
     syncedBelow = segment.nextSequence
@@ -190,27 +217,28 @@ package struct LogWriter: ~Copyable {
 
   /// Starts the log of a new session, whose directory exists and is locked.
   package static func start(
-    _ log: LogDirectory, _ header: SessionHeader, lock: LogLock, randomSalt: @escaping @Sendable () -> UInt32
+    _ log: LogDirectory, _ header: SessionHeader, lock: LogLock, zeroesAhead: Bool = false, randomSalt: @escaping @Sendable () -> UInt32
   ) throws(LogError) -> LogWriter {
     let segment = SegmentHeader(sessionID: header.sessionID, salt: randomSalt(), firstSequence: 0, firstSeq: 1, predecessor: nil)
     let checkpoint = Checkpoint(header: header, summary: SessionSummary(kernelName: URN.kernelName(ofURN: header.wasAssociatedWith)))
     let new = try NewSegment(segment, [(.checkpoint, try checkpoint.payload()), (.sessionStarted, try header.payload())], in: log)
-    return LogWriter(log, checkpoint, lock, randomSalt, new)
+    return LogWriter(log, checkpoint, lock, zeroesAhead: zeroesAhead, randomSalt, new)
   }
 
   /// Goes on behind `predecessor`, which is on stable storage, in a new segment.
   package static func resume(
     _ log: LogDirectory, _ checkpoint: Checkpoint, after predecessor: SegmentEnd, bytesInDoubt: UInt64, lock: LogLock,
-    randomSalt: @escaping @Sendable () -> UInt32
+    zeroesAhead: Bool, randomSalt: @escaping @Sendable () -> UInt32
   ) throws(LogError) -> LogWriter {
     let new = try NewSegment(after: predecessor, checkpoint, salt: randomSalt(), in: log)
-    return LogWriter(log, checkpoint, lock, randomSalt, new, bytesInDoubt: bytesInDoubt)
+    return LogWriter(log, checkpoint, lock, zeroesAhead: zeroesAhead, randomSalt, new, bytesInDoubt: bytesInDoubt)
   }
 
   /// Goes on in a new file. Everything before it is synced first: segment n+1 never becomes durable before n.
   /// - Throws: `poisoned` if the sync fails; `noSpace` or `io` if there is no new file, and then the active one stays.
   package mutating func roll(_ checkpoint: Checkpoint) throws(LogError) {
     precondition(pendingFrames == 0, "frames must be flushed before the segment ends")
+    cutToSize()
     try sync()
     let end = SegmentEnd(salt: salt, size: size, lastSequence: nextSequence - 1, lastCRC: lastCRC)
     let new: NewSegment
@@ -224,6 +252,7 @@ package struct LogWriter: ~Copyable {
     path = new.path
     salt = new.header.salt
     size = new.size
+    fileSize = new.size
     lastCRC = new.lastCRC
     nextSequence = new.nextSequence
     syncedBelow = new.nextSequence

@@ -4,25 +4,30 @@ package import ProvenanceModel
 extension LogDirectory {
   /// Opens the log of an existing session for more frames, after a close or a crash; the caller holds the writer's lock.
   ///
+  /// All files are read that are not sealed; of sealed ones only the links.
+  ///
   /// Frames for which nothing vouches are written again in place, byte by byte the same, and synced: after a failed sync the cache may hold what the
   /// disk does not. Then a new segment begins, whose header says where this one ends; what stands behind that point stays as it is.
   ///
   /// - Throws: `LogError` `corrupt` if something that is vouched for is damaged: nothing is changed then.
   package func resume(
-    _ sessionID: SessionID, lock: LogLock, randomSalt: @escaping @Sendable () -> UInt32
+    _ sessionID: SessionID, lock: LogLock, zeroesAhead: Bool = false, randomSalt: @escaping @Sendable () -> UInt32
   ) throws(LogError) -> LogWriter {
-    var reader = try LogReader.open(self, of: sessionID, from: .newestFile, holdsLock: true)
+    let newest = try segments().last
+    var reader = try LogReader.open(self, of: sessionID, holdsLock: true, skipsSealedFiles: true)
     var summary = SummaryBuilder()
-    while let frame = try reader.next() { try summary.apply(frame.kind, payload: try reader.payload, trustingCheckpoint: true) }
-    guard let checkpoint = summary.checkpoint else {
+    while let frame = try reader.next() {
+      if reader.fileName == newest { try summary.apply(frame.kind, payload: try reader.payload, trustingCheckpoint: true) }
+    }
+    guard let checkpoint = try reader.fileName.isSealed ? state(of: sessionID).checkpoint : summary.checkpoint else {
       throw LogError(.corrupt, "the newest file does not begin with a checkpoint", path: path, segment: reader.fileName.description)
     }
     try check(checkpoint, isOf: sessionID, reader.fileName)
-    var bytesInDoubt: UInt64 = 0
-    if case .tornTail(let bytes)? = reader.ending { bytesInDoubt = bytes }
+    let bytesInDoubt = reader.ending?.bytesInDoubt ?? 0
     if !reader.fileName.isSealed { try makeDurable(reader.fileName, of: sessionID, from: reader.vouchedBelow, end: reader.place.offset) }
     return try LogWriter.resume(
-      self, checkpoint, after: reader.segmentEnd, bytesInDoubt: bytesInDoubt, lock: lock, randomSalt: randomSalt)
+      self, checkpoint, after: reader.segmentEnd, bytesInDoubt: bytesInDoubt, lock: lock, zeroesAhead: zeroesAhead,
+      randomSalt: randomSalt)
   }
 
   private func makeDurable(_ name: SegmentFileName, of sessionID: SessionID, from sequence: UInt64, end: UInt64) throws(LogError) {

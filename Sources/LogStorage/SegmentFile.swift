@@ -6,44 +6,73 @@ package import ProvenanceModel
 struct SegmentFile: ~Copyable {
   let name: SegmentFileName
   private let file: any File
+  /// Of a sealed file, if it is whole.
   let index: SealedIndex?
+  /// Why a sealed file has no `index`: its chunks were then found by going from one to the next.
+  let indexError: LogError?
+  private let chunks: [ChunkEntry]
   private var window = ByteBuffer(capacity: Self.windowSize)
   /// Raw offset of the window's first byte.
   private var windowStart: UInt64 = 0
-  /// Position in the index of the chunk behind the window.
+  /// Position in `chunks` of the one behind the window.
   private var nextChunk = 0
   private var packed = ByteBuffer(capacity: 4096)
 
-  private static let windowSize = 1 << 18
+  static let windowSize = 1 << 18
 
-  private init(_ name: SegmentFileName, _ file: any File, _ index: SealedIndex?) {
+  /// - Throws: `LogError` if the file can't be read or is of a version that this program does not know; what is damaged is found by reading.
+  static func open(_ name: SegmentFileName, in log: LogDirectory) throws(LogError) -> SegmentFile {
+    let file = try log.fileSystem.open(log.path(of: name.description), for: .reading)
+    guard name.isSealed else { return SegmentFile(name, file, nil, nil, []) }
+    do throws(LogError) {
+      let index = try readIndex(of: file)
+      return SegmentFile(name, file, index, nil, index.chunks)
+    } catch {
+      guard error.code == .corrupt else { throw error }
+      return SegmentFile(name, file, nil, error, try findChunks(in: file))
+    }
+  }
+
+  private init(_ name: SegmentFileName, _ file: any File, _ index: SealedIndex?, _ indexError: LogError?, _ chunks: [ChunkEntry]) {
     self.name = name
     self.file = file
     self.index = index
-  }
-
-  static func open(_ name: SegmentFileName, in log: LogDirectory) throws(LogError) -> SegmentFile {
-    let file = try log.fileSystem.open(log.path(of: name.description), for: .reading)
-    return SegmentFile(name, file, name.isSealed ? try readIndex(of: file, name) : nil)
+    self.indexError = indexError
+    self.chunks = chunks
   }
 
   /// Raw bytes that the file has now.
   func rawSize() throws(LogError) -> UInt64 {
-    if let index { return index.rawSize }
+    if name.isSealed { return chunks.last.map { $0.rawOffset + UInt64($0.rawSize) } ?? 0 }
     return try file.status().size
   }
 
+  /// Raw offset of the first byte at or behind `offset` that may be other than zero; `nil` if there is none.
+  func nextData(from offset: UInt64) throws(LogError) -> UInt64? { name.isSealed ? offset : try file.nextData(from: offset) }
+
+  /// The chunk that holds the raw byte at `offset`.
+  func chunk(at offset: UInt64) -> ChunkEntry? { chunks.first { $0.rawOffset + UInt64($0.rawSize) > offset } }
+
+  /// Raw offset of the last segment's header; its chunks are those at the end that have its salt.
+  var lastSegmentStart: UInt64 {
+    guard let index, let other = chunks.lastIndex(where: { $0.salt != index.lastSalt }) else { return 0 }
+    return other + 1 < chunks.count ? chunks[other + 1].rawOffset : 0
+  }
+
   /// The raw bytes from `offset` on: at least `size` of them, unless the file ends before. Valid until the next call.
+  /// - Throws: `LogError` with a `damage` if a chunk is damaged; `io`.
   mutating func bytes(at offset: UInt64, atLeast size: Int) throws(LogError) -> UnsafeRawBufferPointer {
     if offset < windowStart || offset > windowStart + UInt64(window.count) { move(to: offset) }
     let skipped = Int(offset - windowStart)
-    if window.count - skipped < size {
-      window.removeFirst(skipped)
-      windowStart = offset
-      if index == nil { try fillRaw(to: size) } else { try fillSealed(to: size) }
-      return window.bytes
+    if window.count < skipped + size {
+      // In a sealed file the window begins with a chunk, perhaps before what is asked for.
+      let passed = min(skipped, window.count)
+      window.removeFirst(passed)
+      windowStart += UInt64(passed)
+      let needed = skipped - passed + size
+      if name.isSealed { try fillSealed(to: needed) } else { try fillRaw(to: needed) }
     }
-    return UnsafeRawBufferPointer(rebasing: window.bytes[skipped...])
+    return UnsafeRawBufferPointer(rebasing: window.bytes.dropFirst(Int(offset - windowStart)))
   }
 
   /// What is asked for next is read from the file again.
@@ -51,13 +80,13 @@ struct SegmentFile: ~Copyable {
     move(to: windowStart)
   }
 
-  /// Empties the window, so that it begins at `offset`, or at the start of the chunk that holds it.
+  /// Empties the window, so that it begins at `offset`; in a sealed file at the start of the chunk that holds it.
   private mutating func move(to offset: UInt64) {
     window.removeAll()
     windowStart = offset
-    guard let index else { return }
-    nextChunk = index.chunks.firstIndex { $0.rawOffset + UInt64($0.rawSize) > offset } ?? index.chunks.count
-    if nextChunk < index.chunks.count { windowStart = index.chunks[nextChunk].rawOffset }
+    guard name.isSealed else { return }
+    nextChunk = chunks.firstIndex { $0.rawOffset + UInt64($0.rawSize) > offset } ?? chunks.count
+    if nextChunk < chunks.count { windowStart = chunks[nextChunk].rawOffset }
   }
 
   private mutating func fillRaw(to size: Int) throws(LogError) {
@@ -67,28 +96,29 @@ struct SegmentFile: ~Copyable {
   }
 
   private mutating func fillSealed(to size: Int) throws(LogError) {
-    guard let index else { return }
-    while window.count < size, nextChunk < index.chunks.count {
-      let chunk = index.chunks[nextChunk]
+    while window.count < size, nextChunk < chunks.count {
+      let chunk = chunks[nextChunk]
       packed.removeAll()
       let room = UnsafeMutableRawBufferPointer(rebasing: packed.freeRoom(atLeast: chunk.fileSize)[0..<chunk.fileSize])
       packed.commit(try file.read(into: room, at: chunk.fileOffset))
+      let crc = crc32c(0, packed.bytes)
       do throws(LogError) {
-        guard packed.count == chunk.fileSize, crc32c(0, packed.bytes) == chunk.crc else {
-          throw LogError(.corrupt, "a chunk's checksum is wrong")
-        }
+        guard packed.count == chunk.fileSize, index == nil || crc == chunk.crc else { throw LogError(.corrupt, "its checksum is wrong") }
         try window.appendUnpacked(packed.bytes, rawSize: chunk.rawSize)
       } catch {
-        throw LogError(
-          error.code, "chunk \(nextChunk): \(error.message)", path: file.path, segment: name.description, sequence: chunk.firstSequence,
-          offset: chunk.rawOffset)
+        guard error.code == .corrupt else { throw error }
+        let end = nextChunk + 1 < chunks.count ? chunks[nextChunk + 1].firstSequence : (index?.lastSequence ?? chunk.firstSequence) + 1
+        let damage = Damage(
+          .chunk, "chunk \(nextChunk): \(error.message)", segment: name.description, offset: chunk.rawOffset, size: UInt64(chunk.rawSize),
+          sequences: chunk.firstSequence..<max(end, chunk.firstSequence), storedCRC: chunk.crc, computedCRC: crc)
+        throw LogError(damage, in: parentDirectory(file.path))
       }
       nextChunk += 1
     }
   }
 }
 
-private func readIndex(of file: any File, _ name: SegmentFileName) throws(LogError) -> SealedIndex {
+private func readIndex(of file: any File) throws(LogError) -> SealedIndex {
   let size = try file.status().size
   do throws(LogError) {
     guard size > UInt64(SealedIndex.trailerSize) else { throw LogError(.corrupt, "the sealed file is too short") }
@@ -98,7 +128,30 @@ private func readIndex(of file: any File, _ name: SegmentFileName) throws(LogErr
     return try bytes.withRawBytes { bytes throws(LogError) in try SealedIndex(bytes, fileSize: size) }
   } catch {
     guard error.path == nil else { throw error }
-    throw LogError(error.code, error.message, path: file.path, segment: name.description)
+    throw LogError(error.code, error.message, path: file.path)
+  }
+}
+
+/// The chunks of a sealed file without its index, by their own lengths; up to the first place where none begins.
+private func findChunks(in file: any File) throws(LogError) -> [ChunkEntry] {
+  let size = try file.status().size
+  var chunks: [ChunkEntry] = []
+  var (rawOffset, offset) = (UInt64(0), UInt64(0))
+  while true {
+    let start = try readBytes(of: file, at: offset, count: LZ4FrameHeader.size)
+    guard let header = LZ4FrameHeader(start) else { return chunks }
+    var end = offset + UInt64(LZ4FrameHeader.size)
+    while true {
+      let word = try readBytes(of: file, at: end, count: 4)
+      guard let block = LZ4FrameHeader.blockSize(word) else { return chunks }
+      end += 4 + UInt64(block)
+      guard block > 0 else { break }
+    }
+    end += UInt64(LZ4FrameHeader.checksumSize)
+    guard end <= size, let chunk = ChunkEntry(rawOffset, rawSize: header.contentSize, offset, fileSize: end - offset) else { return chunks }
+    chunks.append(chunk)
+    rawOffset += UInt64(chunk.rawSize)
+    offset = end
   }
 }
 

@@ -40,6 +40,8 @@ public struct LogError: Error, Sendable, Equatable {
   /// Bytes from the start of the file (for a sealed file: of its raw bytes; for input: of the line).
   public var offset: UInt64?
   public var errno: Int32?
+  /// With `corrupt`: what is damaged, if it is a place of a log.
+  package var damage: Damage?
 
   public init(
     _ code: Code, _ message: String, path: String? = nil, segment: String? = nil, sequence: UInt64? = nil, offset: UInt64? = nil,

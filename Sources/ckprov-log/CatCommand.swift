@@ -33,7 +33,7 @@ struct CatCommand: ParsableCommand {
         try out.write("\n")
       }
       try out.flush()
-      if case .tornTail(let bytes)? = reader.ending { noteDoubt(id, bytes: bytes) }
+      noteDoubt(id, bytes: reader.ending?.bytesInDoubt ?? 0)
     } catch {
       try out.flush()
       throw error

@@ -26,6 +26,11 @@ struct Output: ~Copyable {
     try write(text + "\n")
   }
 
+  /// One compact object, on a line.
+  mutating func json(_ object: JSONObject) throws(LogError) {
+    try line(String(decoding: try JSONValue.object(object).compactJSON(), as: UTF8.self))
+  }
+
   mutating func flush() throws(LogError) {
     if isOpen, buffer.count > 0 { isOpen = try writeStandardOutput(buffer.bytes) }
     buffer.removeAll()

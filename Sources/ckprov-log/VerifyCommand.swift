@@ -7,28 +7,37 @@ struct VerifyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",
     abstract: "Reads everything and says what it found.",
-    discussion: "Exit codes: 0 clean (also while a writer is at work); 1 torn tail only; 2 corruption; 3 cannot read; 66 no such session.")
+    discussion: """
+      Checks every checksum, every link from file to file and every checkpoint, and goes on behind damage: each problem is listed with file, offset, sequences and \
+      cause. --deep also checks the form of each record, and views byte for byte. --json prints one JSON object a session and line (Format/reports.md).
+
+      Exit codes: 0 clean (also while a writer is at work); 1 torn tail only; 2 corruption; 3 cannot read; 66 no such session.
+      """)
 
   @OptionGroup var storage: StorageOptions
+  @Flag(help: "Also checks the form of each record, and the views.") var deep = false
+  @Flag(help: "For programs: one JSON object a session and line.") var json = false
   @Argument(help: "Default: all.", transform: prefixOfSessionID) var sessions: [String] = []
 
   func run() throws {
-    var worst: Int32 = 0
+    var worst = Status.clean
     do throws(LogError) {
       var out = Output()
       for location in try locations() {
-        let (name, text, code) = verify(location)
-        try out.line("\(escapedForTerminal(name))  \(text)")
-        // Corruption is worse than what cannot be read, and that worse than a torn tail.
-        let order: [Int32] = [0, 1, 3, 2]
-        if order.firstIndex(of: code)! > order.firstIndex(of: worst)! { worst = code }
+        let report = Report(location, storage.store, isDeep: deep)
+        if json {
+          try out.json(report.json)
+        } else {
+          for line in report.lines { try out.line(line) }
+        }
+        worst = max(worst, report.status)
       }
       try out.flush()
     } catch {
       let code = fail(error)
       throw [.notFound, .ambiguous].contains(error.code) ? code : ExitCode(3)
     }
-    if worst != 0 { throw ExitCode(worst) }
+    if worst.exitCode != 0 { throw ExitCode(worst.exitCode) }
   }
 
   /// All sessions that are there, or those that are asked for.
@@ -36,41 +45,108 @@ struct VerifyCommand: ParsableCommand {
     guard sessions.isEmpty else { return try sessions.map { text throws(LogError) in try storage.store.locate(text) } }
     return try storage.store.locations()
   }
+}
 
-  private func verify(_ location: SessionStore.Location) -> (name: String, text: String, code: Int32) {
-    let (text, code) =
-      switch location {
-      case .log(let id): verify(id)
-      case .legacy(let name): verifyLegacy(name)
-      }
-    return (location.name, text, code)
-  }
+/// What is found of a session; the later one is the worse one. Raw values are what programs see.
+private enum Status: String, CaseIterable, Comparable {
+  case notStarted = "not_started"
+  case legacy
+  case clean
+  case writing
+  case tornTail = "torn_tail"
+  case unreadable
+  case damaged
 
-  private func verifyLegacy(_ name: String) -> (text: String, code: Int32) {
-    do throws(LogError) {
-      guard let session = try storage.store.legacyEntry(name).session else { return ("corrupt  this JSON file is no session of the reference's", 2) }
-      return ("clean  \(session.actionCount) actions, kept as JSON by the reference", 0)
-    } catch {
-      return error.code == .corrupt ? ("corrupt  \(error)", 2) : ("cannot read  \(error)", 3)
+  var exitCode: Int32 {
+    switch self {
+    case .notStarted, .legacy, .clean, .writing: 0
+    case .tornTail: 1
+    case .damaged: 2
+    case .unreadable: 3
     }
   }
 
-  private func verify(_ id: SessionID) -> (text: String, code: Int32) {
+  static func < (a: Status, b: Status) -> Bool { allCases.firstIndex(of: a)! < allCases.firstIndex(of: b)! }
+}
+
+/// One session, for people and for programs.
+private struct Report {
+  let name: String
+  private(set) var status = Status.clean
+  private var message = ""
+  private var result: Verification?
+
+  init(_ location: SessionStore.Location, _ store: SessionStore, isDeep: Bool) {
+    name = location.name
     do throws(LogError) {
-      let result = try storage.store.directory.log(of: id).verify(id)
-      let counts = "\(result.actions) actions, \(result.frames) frames, \(sizeText(result.bytes))"
-      switch result.finding {
-      case .clean: return ("clean  \(counts)", 0)
-      case .writing: return ("clean  \(counts), being written", 0)
-      case .tornTail(let bytes): return ("torn tail  \(counts); \(bytes) bytes behind them are in doubt; --resume goes on", 1)
-      case .damaged(let error): return ("corrupt  \(counts) are whole; then \(error)", 2)
+      switch location {
+      case .log(let id): take(try store.directory.verify(id, isDeep: isDeep))
+      case .legacy(let name): try take(store.legacyEntry(name))
       }
     } catch {
       switch error.code {
-      case .corrupt: return ("corrupt  \(error)", 2)
-      case .notFound: return ("not started  nothing was recorded in it", 0)
-      default: return ("cannot read  \(error)", 3)
+      case .corrupt: (status, message) = (.damaged, error.description)
+      case .notFound: (status, message) = (.notStarted, "nothing was recorded in it")
+      default: (status, message) = (.unreadable, error.description)
       }
     }
+  }
+
+  private mutating func take(_ entry: SessionStore.Entry) throws(LogError) {
+    guard let session = entry.session else { throw LogError(.corrupt, "this JSON file is no session of the reference's", path: entry.path) }
+    (status, message) = (.legacy, "\(session.actionCount) actions, kept as JSON by the reference")
+  }
+
+  private mutating func take(_ result: Verification) {
+    self.result = result
+    let counts = "\(result.actions) actions, \(result.frames) frames, \(sizeText(result.bytes))"
+    switch result.finding {
+    case .clean: (status, message) = (.clean, counts)
+    case .writing: (status, message) = (.writing, "\(counts), being written")
+    case .tornTail(let bytes):
+      (status, message) = (.tornTail, "\(counts); \(bytes) bytes behind them are in doubt; 'record --resume \(name)' goes on")
+    case .damaged:
+      let problems = result.problemCount == 1 ? "1 problem" : "\(result.problemCount) problems"
+      let kept = "\(result.actionsBeforeDamage) actions before the first one, \(result.actions) are whole"
+      (status, message) = (.damaged, "\(problems); \(kept); 'recover \(name)' says what can be kept")
+    }
+  }
+
+  var lines: [String] {
+    let words: [Status: String] = [
+      .notStarted: "not started", .legacy: "clean", .writing: "clean", .tornTail: "torn tail", .unreadable: "cannot read", .damaged: "corrupt",
+    ]
+    var lines = ["\(escapedForTerminal(name))  \(words[status] ?? status.rawValue)  \(message)"]
+    guard let result else { return lines }
+    lines += result.problems.map { "  \($0)" }
+    let unlisted = result.problemCount - UInt64(result.problems.count)
+    if unlisted > 0 { lines.append("  and \(unlisted) more") }
+    return lines
+  }
+
+  /// Format/reports.md.
+  var json: JSONObject {
+    var json: JSONObject = ["session_id": .string(JSONString(name)), "status": .string(JSONString(status.rawValue)), "message": .string(JSONString(message))]
+    guard let result else { return json }
+    json["actions"] = JSONValue(result.actions)
+    json["frames"] = JSONValue(result.frames)
+    json["bytes"] = JSONValue(result.bytes)
+    json["actions_before_damage"] = JSONValue(result.actionsBeforeDamage)
+    json["bytes_in_doubt"] = JSONValue(result.bytesInDoubt)
+    json["problem_count"] = JSONValue(result.problemCount)
+    json["problems"] = .array(result.problems.map { .object($0.json) })
+    return json
+  }
+}
+
+extension Damage {
+  /// Format/reports.md.
+  var json: JSONObject {
+    [
+      "class": .string(JSONString(kind.rawValue)), "cause": .string(JSONString(cause.rawValue)), "file": .string(JSONString(segment)),
+      "offset": JSONValue(offset), "size": JSONValue(size), "sequence": JSONValue(sequences.lowerBound), "frames_lost": JSONValue(UInt64(sequences.count)),
+      "stored_crc": storedCRC.map { JSONValue(UInt64($0)) } ?? .null, "computed_crc": computedCRC.map { JSONValue(UInt64($0)) } ?? .null,
+      "message": .string(JSONString(message)),
+    ]
   }
 }

@@ -67,7 +67,7 @@ struct HostileTests {
     for (id, members) in [("good", #""note":"""#), ("bad", members)] {
       let beginning = try CraftedLog.beginning(of: prov.session, as: id)
       try write(beginning + [(.action, payload(members))], as: id)
-      #expect(try storage.verify(id).isDamaged == (id == "bad"), "\(id): \(members)")
+      #expect(try storage.verify(id, isDeep: true).isDamaged == (id == "bad"), "\(id): \(members)")
     }
   }
 

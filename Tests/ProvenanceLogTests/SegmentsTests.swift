@@ -171,7 +171,9 @@ struct SegmentsTests {
     let prov = try storage.start("a", storage.options { $0.segmentSizeMax = 1 })
     for _ in 0..<3 { try prov.recordAction(action()) }
     try disk.remove(try storage.segment("a", 0))
-    #expect(errorCode { try storage.project("a") } == .corrupt)
+    let projected = try storage.project("a")
+    #expect(projected.damage?.damage?.cause == .firstFile)
+    #expect(String(decoding: projected.json, as: UTF8.self).contains("\"actions\": []"))
     #expect(errorCode { try storage.seqs("a") } == .corrupt)
   }
 }

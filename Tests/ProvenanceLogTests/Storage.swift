@@ -94,7 +94,7 @@ final class Storage: Sendable {
     return (json, projection.damage, projection.bytesInDoubt)
   }
 
-  func verify(_ id: String) throws -> Verification { try log(id).verify(try SessionID(id)) }
+  func verify(_ id: String, isDeep: Bool = false) throws -> Verification { try sessions.verify(try SessionID(id), isDeep: isDeep) }
 
   /// All files below `path`, with what is in them.
   func contents() throws -> [String: [UInt8]] { try treeContents(path) }

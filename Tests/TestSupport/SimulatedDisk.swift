@@ -15,6 +15,7 @@ package final class SimulatedDisk: FileSystem {
     case makeFile(path: String, inode: Int)
     case makeDirectory(path: String)
     case rename(from: String, to: String)
+    case exchange(path: String, with: String)
     case remove(path: String)
     case syncDirectory(path: String)
     /// A note by the test: so far, this was promised to be kept.
@@ -117,6 +118,14 @@ package final class SimulatedDisk: FileSystem {
     }
   }
 
+  package func exchange(_ path: String, with other: String) throws(LogError) {
+    try state.withLock { state throws(LogError) in
+      guard state.names[path] != nil, state.names[other] != nil else { throw LogError(.notFound, "no such file", path: path, errno: 2) }
+      state.operations.append(.exchange(path: path, with: other))
+      applyExchange(&state.names, path, other)
+    }
+  }
+
   package func remove(_ path: String) throws(LogError) {
     try state.withLock { state throws(LogError) in
       guard state.names.removeValue(forKey: path) != nil else { throw LogError(.notFound, "no such file", path: path, errno: 2) }
@@ -160,6 +169,13 @@ private func applyRename(_ names: inout [String: SimulatedDisk.Node], _ path: St
     names[name] = nil
     names[target + name.dropFirst(path.count)] = inner
   }
+}
+
+private func applyExchange(_ names: inout [String: SimulatedDisk.Node], _ path: String, _ other: String) {
+  let aside = path + ".exchanged"
+  applyRename(&names, path, aside)
+  applyRename(&names, other, path)
+  applyRename(&names, aside, other)
 }
 
 private final class SimulatedFile: File {
@@ -213,6 +229,8 @@ private final class SimulatedFile: File {
       FileStatus(kind: .file, size: UInt64(state.contents[inode]!.count), modified: state.modified[inode] ?? 0, identity: [UInt64(inode)])
     }
   }
+
+  func nextData(from offset: UInt64) throws(LogError) -> UInt64? { offset }
 
   func lock(byte: Int64) throws(LogError) -> Bool {
     disk.state.withLock { state in
@@ -292,6 +310,8 @@ extension SimulatedDisk {
           contents[inode, default: []] += []
         }
         applyRename(&names, from, to)
+      case .exchange(let path, let other):
+        if names[path] != nil, names[other] != nil, survives(index, syncedDirectories[parentDirectory(path)]) { applyExchange(&names, path, other) }
       case .remove(let path):
         if survives(index, syncedDirectories[parentDirectory(path)]) { names[path] = nil }
       case .promise(let value): promised = max(promised, value)

@@ -121,6 +121,11 @@ package final class WatchedFileSystem: FileSystem {
     return isNew
   }
 
+  package func exchange(_ path: String, with other: String) throws(LogError) {
+    try pass(.rename(path, to: other))
+    try disk.exchange(path, with: other)
+  }
+
   package func remove(_ path: String) throws(LogError) {
     try pass(.remove(path))
     try disk.remove(path)
@@ -175,6 +180,8 @@ private final class WatchedFile: File {
   }
 
   func status() throws(LogError) -> FileStatus { try file.status() }
+
+  func nextData(from offset: UInt64) throws(LogError) -> UInt64? { try file.nextData(from: offset) }
 
   func lock(byte: Int64) throws(LogError) -> Bool { try file.lock(byte: byte) }
 

@@ -14,4 +14,7 @@ int ckprov_ofd_is_locked(int fd, int64_t byte);
 /// renameat2 with RENAME_NOREPLACE.
 int ckprov_rename_noreplace(const char *from, const char *to);
 
+/// renameat2 with RENAME_EXCHANGE.
+int ckprov_rename_exchange(const char *one, const char *other);
+
 #endif

@@ -27,20 +27,17 @@ extension SessionsDirectory {
     if try fileSystem.status(of: viewPath(id)) != nil, try !isView(viewPath(id), of: legacy.header) {
       throw LogError(.alreadyExists, "another session of the same id stands here", path: viewPath(id))
     }
-    let temporary = LogDirectory(
-      path: LogStorage.path(self.path, ".\(id).log.\(String(UInt32.random(in: .min ... .max), radix: 16)).tmp"), fileSystem: fileSystem)
-    guard try fileSystem.makeDirectory(temporary.path) else { throw LogError(.io, "a temporary name is taken; try again", path: temporary.path) }
+    var builder = try LogBuilder(legacy.header, in: self)
+    let made = builder.log
     do throws(LogError) {
-      try legacy.write(to: temporary, json)
-      try checkProjection(of: temporary, id, gives: json)
-      for name in try fileSystem.names(in: temporary.path) {
-        try fileSystem.setModificationTime(of: temporary.path(of: name), to: modified)
-      }
-      guard try fileSystem.renameToNew(temporary.path, to: logPath(id)) else {
+      try legacy.write(to: &builder, json)
+      try checkProjection(of: made, id, gives: json)
+      for name in try fileSystem.names(in: made.path) { try fileSystem.setModificationTime(of: made.path(of: name), to: modified) }
+      guard try fileSystem.renameToNew(made.path, to: logPath(id)) else {
         throw LogError(.alreadyExists, "session '\(id)' has a log already", path: logPath(id))
       }
     } catch {
-      removeTemporary(temporary)
+      removeTemporary(made)
       throw error
     }
     try fileSystem.syncDirectory(self.path)
@@ -64,11 +61,6 @@ extension SessionsDirectory {
     guard offset == json.count else {
       throw LogError(.invalidInput, "something follows the session; it cannot be reproduced exactly and is left alone", offset: UInt64(offset))
     }
-  }
-
-  private func removeTemporary(_ log: LogDirectory) {
-    for name in (try? fileSystem.names(in: log.path)) ?? [] { try? fileSystem.remove(log.path(of: name)) }
-    try? fileSystem.removeDirectory(log.path)
   }
 }
 
@@ -105,10 +97,7 @@ private struct LegacySession {
   }
 
   /// Writes the log, closed if the session is, and puts it on stable storage.
-  func write(to log: LogDirectory, _ json: UnsafeRawBufferPointer) throws(LogError) {
-    let lock = try LogLock(.writer, of: log)
-    var writer = try LogWriter.start(log, header, lock: lock) { UInt32.random(in: .min ... .max) }
-    var summary = SummaryBuilder(header)
+  func write(to log: inout LogBuilder, _ json: UnsafeRawBufferPointer) throws(LogError) {
     var parser = try JSONParser(UnsafeRawBufferPointer(rebasing: json[actionsOffset...]), depth: 1)
     guard parser.next() == UInt8(ascii: "[") else { throw parser.failure("actions must be an array") }
     try parser.enter()
@@ -118,29 +107,16 @@ private struct LegacySession {
       let payload = try parser.value().compactJSON()
       do throws(LogError) {
         _ = try payload.withRawBytes { bytes throws(LogError) in try ActionRecord(payload: bytes) }
-        try payload.withRawBytes { bytes throws(LogError) in try summary.apply(.action, payload: bytes) }
+        try payload.withRawBytes { bytes throws(LogError) in try log.append(.action, bytes) }
       } catch {
+        guard error.code == .corrupt || error.code == .invalidInput else { throw error }
         throw LogError(.invalidInput, error.message, offset: UInt64(actionsOffset + parser.position))
-      }
-      try writer.append(.action, payload)
-      if writer.buffer.count > 1 << 20 { try flush(&writer) }
-      if writer.segmentSize > 64 << 20 {
-        try flush(&writer)
-        try writer.roll(Checkpoint(header: header, summary: summary.summary))
       }
     }
     if let end {
       let payload = try end.payload()
-      try payload.withRawBytes { bytes throws(LogError) in try summary.apply(.sessionClosed, payload: bytes) }
-      try writer.append(.sessionClosed, payload)
+      try payload.withRawBytes { bytes throws(LogError) in try log.append(.sessionClosed, bytes) }
     }
-    try writer.append(.checkpoint, try Checkpoint(header: header, summary: summary.summary).payload())
-    try flush(&writer)
-    try writer.sync()
-    writer.appendMark()
-  }
-
-  private func flush(_ writer: inout LogWriter) throws(LogError) {
-    if let error = writer.flush().error { throw error }
+    try log.finish()
   }
 }

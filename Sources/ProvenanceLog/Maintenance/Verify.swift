@@ -1,87 +1,188 @@
 internal import LogFormat
 package import LogStorage
+package import ProvenanceModel
 
 /// What a session's log is like, after all of it was read.
 package struct Verification: Sendable {
+  /// The first problems; a log that holds nothing else must not fill the memory.
+  package fileprivate(set) var problems: [Damage] = []
+  package fileprivate(set) var problemCount: UInt64 = 0
+  /// A writer is at work; what it has written so far is judged up to its last whole frame.
+  package fileprivate(set) var isBeingWritten = false
+  /// Whole frames, and what they hold.
+  package fileprivate(set) var frames: UInt64 = 0
+  package fileprivate(set) var actions: UInt64 = 0
+  package fileprivate(set) var bytes: UInt64 = 0
+  /// Actions in front of the first damage: what readers give, and `recover --mode tail` keeps.
+  package fileprivate(set) var actionsBeforeDamage: UInt64 = 0
+  package fileprivate(set) var isDamaged = false
+  /// At the end of the log.
+  package fileprivate(set) var bytesInDoubt: UInt64 = 0
+
+  package static let problemsMax = 1000
+
   package enum Finding: Sendable {
     case clean
-    /// A writer is at work; all that it has written so far is whole.
     case writing
     case tornTail(bytes: UInt64)
-    case damaged(LogError)
+    /// The first damage.
+    case damaged(Damage)
   }
 
-  package var finding: Finding
-  package var isDamaged: Bool { if case .damaged = finding { true } else { false } }
-  package var frames: UInt64 = 0
-  package var actions: UInt64 = 0
-  /// Raw bytes of the frames.
-  package var bytes: UInt64 = 0
+  package var finding: Finding {
+    if let damage = problems.first(where: { !$0.isTail }) { return .damaged(damage) }
+    if problemCount > 0 { return .tornTail(bytes: bytesInDoubt) }
+    return isBeingWritten ? .writing : .clean
+  }
+
+  fileprivate mutating func note(_ damage: Damage) {
+    problemCount += 1
+    if problems.count < Self.problemsMax { problems.append(damage) }
+    if !damage.isTail, !isDamaged {
+      isDamaged = true
+      actionsBeforeDamage = actions
+    }
+  }
 }
 
-extension LogDirectory {
-  /// Reads every frame, checks every checksum and link, and compares each checkpoint with what the frames add up to.
+extension SessionsDirectory {
+  /// Reads every frame, checks every checksum and link, and compares each checkpoint with what the frames add up to; goes on behind damage.
+  ///
+  /// - Parameter isDeep: each action is checked for the form that Format/record.md prescribes, and the view, if there is one, byte for byte.
   /// - Throws: `LogError` if it cannot be read: `notFound`, `unsupportedVersion`, `noPermission`, `io`.
-  package func verify(_ id: SessionID) throws(LogError) -> Verification {
-    var result = Verification(finding: .clean)
-    do throws(LogError) {
-      var reader = try LogReader.open(self, of: id)
-      var summary = SummaryBuilder()
-      var first: Checkpoint?
-      while let frame = try reader.next() {
-        let payload = try reader.payload
-        do throws(LogError) {
-          if frame.kind == .checkpoint {
-            let checkpoint = try Checkpoint(payload: payload)
-            // The very first one stands before the frame that it is taken from.
-            if frame.sequence == 0 { first = checkpoint } else { try compare(checkpoint, with: summary.checkpoint) }
-          }
-          if frame.kind == .action { try checkAction(payload) }
-          try summary.apply(frame.kind, payload: payload)
-          if frame.kind == .sessionStarted {
-            if let first { try compare(first, with: summary.checkpoint) }
-            guard summary.header?.sessionID == id else { throw LogError(.corrupt, "the session that starts here is another one") }
-          }
-        } catch {
-          let place = reader.place
-          throw LogError(
-            error.code, error.message, path: path, segment: place.segment, sequence: frame.sequence, offset: place.offset)
-        }
-        result.frames += 1
-        result.actions = summary.summary.actionCount
-        result.bytes += UInt64(frame.frameSize)
+  package func verify(_ id: SessionID, isDeep: Bool = false) throws(LogError) -> Verification {
+    var verifier = Verifier(id, isDeep: isDeep)
+    var reader = try LogReader.open(log(of: id), of: id)
+    while let item = try reader.nextItem() {
+      switch item {
+      case .frame(let frame): try verifier.take(frame, &reader)
+      case .damage(let damage): verifier.take(damage)
       }
-      switch reader.ending {
-      case .tornTail(let bytes)?: result.finding = .tornTail(bytes: bytes)
-      case .writing?: result.finding = .writing
-      default: result.finding = .clean
-      }
-    } catch {
-      guard error.code == .corrupt else { throw error }
-      result.finding = .damaged(error)
     }
-    return result
+    verifier.finish(reader.ending)
+    if isDeep, !verifier.result.isDamaged, let header = verifier.summary.header { try verifier.compareView(of: header, in: self) }
+    return verifier.result
+  }
+}
+
+private struct Verifier {
+  let id: SessionID
+  let isDeep: Bool
+  var result = Verification()
+  var summary = SummaryBuilder()
+  /// The very first one, which stands before the frame that it is taken from.
+  private var firstCheckpoint: Checkpoint?
+  /// Frames that are lost are missing in the summary, too.
+  private var canCompare = true
+  private var file: (name: SegmentFileName, closingCheckpoint: [UInt8]?)?
+  private var lastOffset: UInt64 = 0
+
+  init(_ id: SessionID, isDeep: Bool) {
+    self.id = id
+    self.isDeep = isDeep
+  }
+
+  mutating func take(_ damage: Damage) {
+    result.note(damage)
+    if ![.sealedIndex, .sealedTrailer].contains(damage.cause) { canCompare = false }
+  }
+
+  mutating func take(_ frame: FrameHeader, _ reader: inout LogReader) throws(LogError) {
+    if file?.name != reader.fileName {
+      closeFile()
+      file = (reader.fileName, reader.closingCheckpoint)
+    }
+    let place = reader.place
+    let payload = try reader.payload
+    do throws(LogError) {
+      try check(frame, payload)
+    } catch {
+      guard error.code == .corrupt || error.code == .invalidInput else { throw error }
+      let cause: Damage.Cause = frame.kind == .checkpoint ? .checkpoint : .record
+      take(Damage(cause, error.message, segment: place.segment, offset: place.offset, sequences: frame.sequence..<frame.sequence + 1))
+    }
+    lastOffset = place.offset
+    result.frames += 1
+    if frame.kind == .action { result.actions += 1 }
+    result.bytes += UInt64(frame.frameSize)
+  }
+
+  private mutating func check(_ frame: FrameHeader, _ payload: UnsafeRawBufferPointer) throws(LogError) {
+    if frame.kind == .checkpoint {
+      let checkpoint = try Checkpoint(payload: payload)
+      if frame.sequence == 0 { firstCheckpoint = checkpoint } else { try compare(checkpoint) }
+    }
+    if isDeep, frame.kind == .action { try checkAction(payload) }
+    // Behind damage the start of the session may be known from a checkpoint alone.
+    let isStart = frame.kind == .sessionStarted && summary.header == nil
+    try summary.apply(frame.kind, payload: payload, trustingCheckpoint: !canCompare && !isStart)
+    if frame.kind == .sessionStarted {
+      if let firstCheckpoint { try compare(firstCheckpoint) }
+      guard summary.header?.sessionID == id else { throw LogError(.corrupt, "the session that starts here is another one") }
+    }
+  }
+
+  /// Behind the last frame of a file.
+  private mutating func closeFile() {
+    guard let file, let payload = file.closingCheckpoint else { return }
+    do throws(LogError) {
+      try compare(try payload.withRawBytes { bytes throws(LogError) in try Checkpoint(payload: bytes) })
+    } catch {
+      let next = result.frames
+      take(Damage(.checkpoint, "closing \(error.message)", segment: file.name.description, offset: lastOffset, sequences: next..<next))
+    }
+  }
+
+  mutating func finish(_ ending: LogEnding?) {
+    closeFile()
+    switch ending {
+    case .tornTail(let damage)?:
+      result.note(damage)
+      result.bytesInDoubt = damage.size
+    case .writing?: result.isBeingWritten = true
+    default: break
+    }
+    if !result.isDamaged { result.actionsBeforeDamage = result.actions }
   }
 
   /// All that Format/record.md says of an action's payload: its members, and that it is in the form in which it is stored.
   private func checkAction(_ payload: UnsafeRawBufferPointer) throws(LogError) {
-    do throws(LogError) {
-      _ = try ActionRecord(payload: payload)
-      var parser = try JSONParser(payload)
-      var canonical = ByteBuffer(capacity: 0)
-      try parser.transcode(to: &canonical)
-      try parser.end()
-      guard !parser.metNullMember, canonical.bytes.elementsEqual(payload) else {
-        throw LogError(.corrupt, "the action is not in the form in which it must be stored")
-      }
-    } catch {
-      throw LogError(.corrupt, error.message)
+    _ = try ActionRecord(payload: payload)
+    var parser = try JSONParser(payload)
+    var canonical = ByteBuffer(capacity: 0)
+    try parser.transcode(to: &canonical)
+    try parser.end()
+    guard !parser.metNullMember, canonical.bytes.elementsEqual(payload) else {
+      throw LogError(.corrupt, "the action is not in the form in which it must be stored")
     }
   }
 
-  private func compare(_ checkpoint: Checkpoint, with recomputed: Checkpoint?) throws(LogError) {
-    guard var recomputed else { throw LogError(.corrupt, "a checkpoint stands before the start of the session") }
+  private func compare(_ checkpoint: Checkpoint) throws(LogError) {
+    guard canCompare else { return }
+    guard var recomputed = summary.checkpoint else { throw LogError(.corrupt, "checkpoint stands before the start of the session") }
     if !checkpoint.summary.kernelsComplete { recomputed.summary.forgetKernels() }
-    guard checkpoint == recomputed else { throw LogError(.corrupt, "the checkpoint differs from what the frames before it add up to") }
+    guard checkpoint == recomputed else { throw LogError(.corrupt, "checkpoint differs from what the frames before it add up to") }
+  }
+
+  /// A view may be missing or out of date while a session is open; that of a closed one is what projecting gives.
+  mutating func compareView(of header: SessionHeader, in directory: SessionsDirectory) throws(LogError) {
+    let path = directory.viewPath(id)
+    guard summary.summary.end != nil, try directory.fileSystem.status(of: path)?.kind == .file, try directory.isView(path, of: header) else { return }
+    let view = try directory.fileSystem.open(path, for: .reading)
+    var projection = try SessionProjection.open(directory.log(of: id), of: id)
+    var offset: UInt64 = 0
+    var isEqual = true
+    while isEqual, let block = try projection.next() {
+      let bytes = try readBytes(of: view, at: offset, count: block.count)
+      isEqual = bytes.elementsEqual(block)
+      offset += UInt64(block.count)
+    }
+    let size = try view.status().size
+    guard isEqual, size == offset else {
+      return result.note(
+        Damage(
+          .view, "the view differs from what the log says; 'ckprov-log project \(id) --write' makes it anew", segment: "\(id).json", offset: 0,
+          sequences: 0..<0))
+    }
   }
 }

@@ -32,7 +32,7 @@ package struct SessionProjection: ~Copyable {
     self.endSequence = endSequence
     self.damage = damage
     self.level = level
-    if case .tornTail(let bytes) = ending { bytesInDoubt = bytes } else { bytesInDoubt = 0 }
+    bytesInDoubt = ending.bytesInDoubt
   }
 
   /// - Parameter level: how deep the session stands in what is being printed.

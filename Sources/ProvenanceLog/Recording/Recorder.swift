@@ -34,7 +34,7 @@ struct Recorder: ~Copyable {
       // Until what was left of a failure is taken away again.
       defer { withExtendedLifetime(lock) {} }
       do throws(LogError) {
-        let writer = try LogWriter.start(log, header(id), lock: lock, randomSalt: options.saltSource)
+        let writer = try LogWriter.start(log, header(id), lock: lock, zeroesAhead: options.zeroesAhead, randomSalt: options.saltSource)
         try directory.fileSystem.syncDirectory(directory.path)
         return Recorder(directory, writer)
       } catch {
@@ -85,7 +85,7 @@ struct Recorder: ~Copyable {
     if let header, try log.state(of: id).checkpoint.header != header {
       throw LogError(.notFound, "the session was removed, and another one has its id now", path: log.path)
     }
-    let writer = try log.resume(id, lock: lock, randomSalt: options.saltSource)
+    let writer = try log.resume(id, lock: lock, zeroesAhead: options.zeroesAhead, randomSalt: options.saltSource)
     if writer.bytesInDoubt > 0 {
       options.notice("session \(id): \(writer.bytesInDoubt) bytes behind the last whole record are in doubt and were left out")
     }
@@ -193,6 +193,7 @@ struct Recorder: ~Copyable {
     let (kept, error) = writer.flush()
     if kept > 0 { summary = closed }
     if let error { throw error }
+    writer.cutToSize()
     try writer.sync()
     writer.appendMark()
     writeView(options)

@@ -41,6 +41,9 @@ extension ProvChain {
     package var fileSystem: any FileSystem = DiskFileSystem()
     package var saltSource: @Sendable () -> UInt32 = { UInt32.random(in: .min ... .max) }
 
+    /// Where each record is synced, its sync must not have to write the file's size and extents, too.
+    var zeroesAhead: Bool { durability == .power }
+
     public init() {}
 
     /// Prints a line to standard error; for `liveLine` and `notice`.

@@ -1,0 +1,180 @@
+internal import LogFormat
+internal import ProvenanceModel
+
+// How reading goes on behind damage. Each place is passed once, forwards, so the work is bounded by the size of the file.
+
+extension LogReader {
+  func damage(
+    _ cause: Damage.Cause, _ message: String, at offset: UInt64? = nil, size: UInt64 = 0, sequences: Range<UInt64>? = nil
+  ) -> Damage {
+    Damage(
+      cause, message, segment: file.name.description, offset: offset ?? self.offset, size: size,
+      sequences: sequences ?? nextSequence..<nextSequence)
+  }
+
+  /// Goes on behind what is no frame that follows the last one.
+  /// - Parameter header: what stands there, if its checksum is right.
+  mutating func skip(_ cause: Damage.Cause, _ header: FrameHeader?, _ limit: Limit) throws(LogError) -> Damage {
+    var damage = damage(cause, Self.message(cause))
+    if cause == .headerChecksum || cause == .payloadChecksum { try addChecksums(to: &damage) }
+    isInterrupted = isInterrupted || cause != .payloadChecksum
+    switch header {
+    case let header? where cause == .payloadChecksum: pass(header)
+    case let header? where cause == .wrongSequence && header.sequence > nextSequence: nextSequence = header.sequence
+    case let header? where cause == .wrongSequence: offset += UInt64(header.frameSize)
+    default: try findNextFrame(limit)
+    }
+    damage.size = offset - damage.offset
+    damage.sequences = damage.sequences.lowerBound..<max(nextSequence, damage.sequences.lowerBound)
+    return damage
+  }
+
+  /// To the next frame of this segment, or the next segment of this session, that has not been read; else to the end.
+  private mutating func findNextFrame(_ limit: Limit) throws(LogError) {
+    let (salt, sessionID, expected) = (segment.salt, segment.sessionID, nextSequence)
+    var found: (at: UInt64, sequence: UInt64, segment: SegmentHeader?)?
+    // A file may be shorter than its successor says.
+    let end = min(limit.offset, fileSize)
+    let stopped = try scan(from: offset + 8, to: end) { at, bytes in
+      if let header = FrameHeader(bytes, salt: salt), header.sequence >= expected {
+        found = (at, header.sequence, nil)
+      } else if SegmentHeader.beginsWithMagic(bytes), let header = try? SegmentHeader(bytes), header.sessionID == sessionID,
+        header.firstSequence >= expected
+      {
+        found = (at, header.firstSequence, header)
+      }
+      return found == nil
+    }
+    guard let found else {
+      offset = stopped < end ? stopped : limit.offset
+      // What the segment began with may be lost, too; asked again, its name must not vouch for it for ever.
+      if stopped >= end { nextSequence = max(expected, sequenceBehind(limit)) }
+      return
+    }
+    offset = found.at
+    nextSequence = found.sequence
+    if let header = found.segment { try enter(header, at: found.at) }
+  }
+
+  /// The first sequence that can stand behind the current file.
+  private func sequenceBehind(_ limit: Limit) -> UInt64 {
+    if case .header(let header) = later { return header.firstSequence }
+    if let index = file.index { return index.lastSequence + 1 }
+    return segment.firstSequence + 2
+  }
+
+  /// Goes on with the chunk behind one that can't be unpacked.
+  mutating func skipChunk(_ damage: Damage) -> Damage {
+    var damage = damage
+    isInterrupted = true
+    offset = damage.offset + damage.size
+    damage.sequences = nextSequence..<max(nextSequence, damage.sequences.upperBound)
+    nextSequence = damage.sequences.upperBound
+    if let next = file.chunk(at: offset), next.salt != 0 { segment.salt = next.salt }
+    return damage
+  }
+
+  /// A file whose first bytes are damaged. Its name says where it begins, and its first frame's checksums under which salt it was made.
+  mutating func enterWithoutHeader(_ error: LogError) throws(LogError) -> Damage {
+    var damage = damage(.segmentHeader, error.message, at: 0, size: fileSize)
+    let first = file.name.firstSequence
+    damage.sequences = nextSequence..<max(nextSequence, first)
+    guard first >= nextSequence, let salt = try saltOfFirstFrame() else { return damage }
+    let header = SegmentHeader(
+      sessionID: sessionID ?? segment.sessionID, salt: salt, firstSequence: first, firstSeq: 1,
+      predecessor: first == 0 ? nil : SegmentEnd(salt: 0, size: 0, lastSequence: first - 1, lastCRC: 0))
+    try enter(header, at: 0)
+    offset = UInt64(SegmentHeader.size)
+    damage.size = offset
+    return damage
+  }
+
+  private mutating func saltOfFirstFrame() throws(LogError) -> UInt32? {
+    let start = UInt64(SegmentHeader.size)
+    guard fileSize >= start + UInt64(FrameHeader.size) else { return nil }
+    do throws(LogError) {
+      var bytes = try file.bytes(at: start, atLeast: FrameHeader.size)
+      guard bytes.count >= FrameHeader.size else { return nil }
+      let header = FrameHeader(unchecked: bytes)
+      guard header.payloadSize <= checkpointPayloadSizeMax, header.sequence == file.name.firstSequence else { return nil }
+      let salt = FrameHeader.salt(of: bytes)
+      bytes = try file.bytes(at: start, atLeast: header.frameSize)
+      let finding = inspectFrame(bytes, available: Int(clamping: fileSize - start), salt: salt, sequence: header.sequence)
+      if case .frame = finding { return salt }
+    } catch {
+      guard error.code == .corrupt else { throw error }
+    }
+    return nil
+  }
+
+  /// Calls `body` at every eighth byte of a part of the file, with what stands from there on: at least a frame header or a segment header, unless
+  /// the part ends before. Stretches that read as zeros are passed over.
+  /// - Returns: where it was stopped by `body`, by a chunk that can't be unpacked, or by the end of the part.
+  @discardableResult
+  mutating func scan(from start: UInt64, to end: UInt64, _ body: (UInt64, UnsafeRawBufferPointer) -> Bool) throws(LogError) -> UInt64 {
+    let headersSize = SegmentHeader.sizeMax
+    var at = start
+    while at < end {
+      let window: UnsafeRawBufferPointer
+      do throws(LogError) {
+        window = try file.bytes(at: at, atLeast: Int(min(end - at, UInt64(SegmentFile.windowSize))))
+      } catch {
+        guard let damage = error.damage, damage.cause == .chunk else { throw error }
+        return damage.offset
+      }
+      let size = min(window.count, Int(clamping: end - at))
+      guard size > 0 else { return end }
+      // The last headers of a window are looked at in the next one, where all of them is there.
+      let isLast = at + UInt64(size) >= end
+      let stop = isLast ? size : max(8, size - headersSize)
+      if !UnsafeRawBufferPointer(rebasing: window[..<size]).contains(where: { $0 != 0 }) {
+        at += UInt64((size + 7) & ~7)
+        if at < end { at = max(at, try file.nextData(from: at).map { $0 & ~7 } ?? end) }
+        continue
+      }
+      for step in stride(from: 0, to: stop, by: 8) {
+        if !body(at + UInt64(step), UnsafeRawBufferPointer(rebasing: window[step..<size])) { return at + UInt64(step) }
+      }
+      at += UInt64((stop + 7) & ~7)
+    }
+    return end
+  }
+
+  private mutating func addChecksums(to damage: inout Damage) throws(LogError) {
+    let bytes = try file.bytes(at: offset, atLeast: FrameHeader.size)
+    guard bytes.count >= FrameHeader.size else { return }
+    let header = FrameHeader(unchecked: bytes)
+    if damage.cause == .headerChecksum {
+      (damage.storedCRC, damage.computedCRC) = (header.headerCRC, FrameHeader.crc(of: bytes, salt: segment.salt))
+    } else {
+      let frame = try file.bytes(at: offset, atLeast: FrameHeader.size + header.payloadSize)
+      let payload = UnsafeRawBufferPointer(rebasing: frame[FrameHeader.size..<FrameHeader.size + header.payloadSize])
+      (damage.storedCRC, damage.computedCRC) = (header.payloadCRC, crc32c(segment.salt, payload))
+    }
+  }
+
+  private static func message(_ cause: Damage.Cause) -> String {
+    switch cause {
+    case .neverWritten: "nothing is written here, where a frame must be"
+    case .headerChecksum: "the frame header's checksum is wrong"
+    case .tooLong: "the frame is longer than any may be"
+    case .overrun: "the frame reaches behind the end of what the log has here"
+    case .payloadChecksum: "the payload's checksum is wrong"
+    case .wrongSequence: "this is not the frame that comes next"
+    default: "another segment begins here than the one that must follow"
+    }
+  }
+}
+
+extension FrameProblem {
+  var cause: Damage.Cause {
+    switch self {
+    case .neverWritten: .neverWritten
+    case .headerChecksum: .headerChecksum
+    case .tooLong: .tooLong
+    case .overrun: .overrun
+    case .payloadChecksum: .payloadChecksum
+    case .wrongSequence: .wrongSequence
+    }
+  }
+}

@@ -1,0 +1,79 @@
+package import LogFormat
+package import ProvenanceModel
+
+/// A session as it stands at the end of its log.
+package struct LogState: Sendable {
+  package let checkpoint: Checkpoint
+  package let ending: LogEnding
+  /// The sequence behind the last frame.
+  package let nextSequence: UInt64
+}
+
+extension LogDirectory {
+  /// Header and summary of the session as it stands at the end of the log, and how the log ends: read from the newest file alone, its checkpoint
+  /// believed if its checksum is right.
+  package func state(of sessionID: SessionID?) throws(LogError) -> LogState {
+    if let newest = try segments().last {
+      do throws(LogError) {
+        if let state = try newest.isSealed ? sealedState(of: newest, sessionID) : closingState(of: newest, sessionID) { return state }
+      } catch {
+        // Replaced by another file since it was listed.
+        guard error.code == .notFound else { throw error }
+      }
+    }
+    var reader = try LogReader.open(self, of: sessionID, from: .newestFile)
+    var summary = SummaryBuilder()
+    while let frame = try reader.next() { try summary.apply(frame.kind, payload: try reader.payload, trustingCheckpoint: true) }
+    guard let checkpoint = summary.checkpoint, let ending = reader.ending else {
+      throw LogError(.corrupt, "the newest file does not begin with a checkpoint", path: path, segment: reader.fileName.description)
+    }
+    try check(checkpoint, isOf: sessionID, reader.fileName)
+    return LogState(checkpoint: checkpoint, ending: ending, nextSequence: reader.nextSequence)
+  }
+
+  /// What a checkpoint says decides which view is removed: it must be this session's.
+  func check(_ checkpoint: Checkpoint, isOf sessionID: SessionID?, _ file: SegmentFileName) throws(LogError) {
+    guard let sessionID, checkpoint.header.sessionID != sessionID else { return }
+    throw LogError(
+      .corrupt, "the checkpoint is of session '\(checkpoint.header.sessionID)', not of '\(sessionID)'", path: path, segment: file.description)
+  }
+
+  /// The closing checkpoint of a sealed file; `nil` if its index is damaged.
+  private func sealedState(of name: SegmentFileName, _ sessionID: SessionID?) throws(LogError) -> LogState? {
+    guard let index = try SegmentFile.open(name, in: self).index else { return nil }
+    let checkpoint = try index.checkpoint.withRawBytes { bytes throws(LogError) in try Checkpoint(payload: bytes) }
+    try check(checkpoint, isOf: sessionID, name)
+    return LogState(checkpoint: checkpoint, ending: .clean, nextSequence: index.lastSequence + 1)
+  }
+
+  /// The checkpoint right before the mark with which a closed raw file ends; `nil` if it does not end so.
+  private func closingState(of name: SegmentFileName, _ sessionID: SessionID?) throws(LogError) -> LogState? {
+    let file = try fileSystem.open(path(of: name.description), for: .reading)
+    let size = try file.status().size
+    let markSize = UInt64(FrameHeader.frameSize(payload: 8))
+    let start = try readBytes(of: file, at: 0, count: SegmentHeader.size)
+    guard size > markSize, let segment = try? start.withRawBytes({ bytes throws(LogError) in try SegmentHeader(bytes) }),
+      sessionID == nil || segment.sessionID == sessionID, segment.firstSequence == name.firstSequence
+    else { return nil }
+    guard let mark = wholeFrame(try readBytes(of: file, at: size - markSize, count: Int(markSize)), salt: segment.salt), mark.header.kind == .mark
+    else { return nil }
+    let distance = mark.payload.enumerated().reduce(UInt64(0)) { $0 | UInt64($1.element) << UInt64(8 * $1.offset) }
+    guard distance > 0, distance <= size - markSize, distance <= UInt64(FrameHeader.frameSize(payload: checkpointPayloadSizeMax)) else { return nil }
+    guard let frame = wholeFrame(try readBytes(of: file, at: size - markSize - distance, count: Int(distance)), salt: segment.salt),
+      frame.header.kind == .checkpoint, frame.header.sequence + 1 == mark.header.sequence
+    else { return nil }
+    let checkpoint = try frame.payload.withRawBytes { bytes throws(LogError) in try Checkpoint(payload: bytes) }
+    try check(checkpoint, isOf: sessionID, name)
+    return LogState(checkpoint: checkpoint, ending: .clean, nextSequence: mark.header.sequence + 1)
+  }
+}
+
+/// The one frame that `bytes` are, if they are one.
+private func wholeFrame(_ bytes: [UInt8], salt: UInt32) -> (header: FrameHeader, payload: [UInt8])? {
+  bytes.withUnsafeBytes { bytes in
+    guard let header = FrameHeader(bytes, salt: salt), header.frameSize == bytes.count,
+      case .frame = inspectFrame(bytes, available: bytes.count, salt: salt, sequence: header.sequence)
+    else { return nil }
+    return (header, Array(bytes[FrameHeader.size..<FrameHeader.size + header.payloadSize]))
+  }
+}

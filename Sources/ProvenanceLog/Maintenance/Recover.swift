@@ -1,0 +1,218 @@
+internal import LogFormat
+package import LogStorage
+package import ProvenanceModel
+
+/// What of a damaged log can be kept in a new one.
+package enum RecoveryMode: String, Sendable, CaseIterable {
+  /// All up to the first damage.
+  case tail
+  /// Every whole record, also behind damage.
+  case salvage
+}
+
+package struct Recovery: Sendable {
+  /// The first problems, at most `Verification.problemsMax`.
+  package fileprivate(set) var problems: [Damage] = []
+  package fileprivate(set) var problemCount: UInt64 = 0
+  /// Action frames that go into the new log.
+  package fileprivate(set) var kept: UInt64 = 0
+  /// Seqs of actions that are gone, as far as what is left says that they were there.
+  package fileprivate(set) var lost: [ClosedRange<Int64>] = []
+  package fileprivate(set) var lostCount: UInt64 = 0
+  package fileprivate(set) var isClosed = false
+  /// Where the original has been set aside, if it was done; its view too, if it had one.
+  package fileprivate(set) var original: String?
+  package fileprivate(set) var originalView: String?
+
+  fileprivate mutating func note(_ damage: Damage) {
+    problemCount += 1
+    if problems.count < Verification.problemsMax { problems.append(damage) }
+  }
+
+  fileprivate mutating func lose(_ seqs: Range<Int64>) {
+    guard let last = seqs.last else { return }
+    lostCount += UInt64(seqs.count)
+    if lost.count < Verification.problemsMax { lost.append(seqs.lowerBound...last) }
+  }
+}
+
+extension SessionsDirectory {
+  /// What recovering a session would keep; changes nothing, takes no lock.
+  package func planRecovery(of id: SessionID, _ mode: RecoveryMode) throws(LogError) -> Recovery {
+    var salvage = try Salvage(log(of: id), id, mode)
+    while try salvage.next() != nil {}
+    return salvage.result
+  }
+
+  /// Writes a new log of all that can be kept, checks it, and puts it in the place of the original, which is set aside whole, as is its view.
+  ///
+  /// The actions keep their seqs, the frames are numbered anew. The exchange is one step: before it the damaged log is there, after it the new one.
+  /// - Throws: `LogError` `locked` if someone is at work on it; `corrupt` if nothing says which session it is.
+  package func recover(_ id: SessionID, _ mode: RecoveryMode) throws(LogError) -> Recovery {
+    let original = log(of: id)
+    let locks = (try LogLock(.writer, of: original), try LogLock(.maintainer, of: original))
+    defer { withExtendedLifetime(locks) {} }
+    let plan = try planRecovery(of: id, mode)
+    guard plan.problemCount > 0 else { return plan }
+    let modified = try original.modified()
+    let header = try Salvage.header(of: original, id)
+    var builder = try LogBuilder(header, in: self)
+    do throws(LogError) {
+      var result = try fill(&builder, original, id, mode)
+      try check(builder.log, id, holds: result)
+      for name in try builder.log.segments() { try fileSystem.setModificationTime(of: builder.log.path(of: name.description), to: modified) }
+      result.originalView = try setViewAside(of: header)
+      // Under this name nobody sweeps it: behind the exchange the original has it.
+      let aside = asidePath("\(id).log", "aside")
+      try fileSystem.rename(builder.log.path, to: aside)
+      try fileSystem.syncDirectory(path)
+      try fileSystem.exchange(aside, with: original.path)
+      try fileSystem.syncDirectory(path)
+      result.original = aside
+      return result
+    } catch {
+      removeTemporary(builder.log)
+      throw error
+    }
+  }
+
+  private func fill(_ builder: inout LogBuilder, _ log: LogDirectory, _ id: SessionID, _ mode: RecoveryMode) throws(LogError) -> Recovery {
+    var salvage = try Salvage(log, id, mode)
+    while let kind = try salvage.next() {
+      let payload = salvage.payload
+      try payload.withRawBytes { bytes throws(LogError) in try builder.append(kind, bytes) }
+    }
+    try builder.finish()
+    return salvage.result
+  }
+
+  private func check(_ log: LogDirectory, _ id: SessionID, holds expected: Recovery) throws(LogError) {
+    var reader = try LogReader.open(log, of: id)
+    var summary = SummaryBuilder()
+    while let frame = try reader.next() { try summary.apply(frame.kind, payload: try reader.payload) }
+    guard summary.summary.actionCount == expected.kept else {
+      throw LogError(.io, "the new log does not hold what was written into it; the original stays", path: log.path)
+    }
+  }
+
+  /// It may hold what the log has lost.
+  private func setViewAside(of header: SessionHeader) throws(LogError) -> String? {
+    let view = viewPath(header.sessionID)
+    guard try fileSystem.status(of: view)?.kind == .file, try isView(view, of: header) else { return nil }
+    let aside = asidePath("\(header.sessionID).json", "aside")
+    try fileSystem.rename(view, to: aside)
+    return aside
+  }
+}
+
+/// Reads the records that are kept, one by one.
+private struct Salvage: ~Copyable {
+  private(set) var result = Recovery()
+  private(set) var payload: [UInt8] = []
+  private let mode: RecoveryMode
+  private var reader: LogReader
+  /// Whether what comes is kept.
+  private var isKeeping = true
+  private var summary: SummaryBuilder
+  /// The first seq that no record accounts for yet.
+  private var nextSeq: Int64 = 1
+  /// The end of the session, where a checkpoint knows of it and the record of it is lost.
+  private var end: SessionEnd?
+  private var isFinished = false
+
+  init(_ log: LogDirectory, _ id: SessionID, _ mode: RecoveryMode) throws(LogError) {
+    let header = try Self.header(of: log, id)
+    let reader = try LogReader.open(log, of: id, goesBehindTail: mode == .salvage)
+    self.mode = mode
+    self.reader = reader
+    summary = SummaryBuilder(header)
+  }
+
+  /// From the session-started frame, or any checkpoint.
+  static func header(of log: LogDirectory, _ id: SessionID) throws(LogError) -> SessionHeader {
+    var reader = try LogReader.open(log, of: id, goesBehindTail: true)
+    while let item = try reader.nextItem() {
+      guard case .frame(let frame) = item else { continue }
+      let payload = try reader.payload
+      var header: SessionHeader?
+      switch frame.kind {
+      case .sessionStarted: header = try? SessionHeader(payload: payload)
+      case .checkpoint: header = (try? Checkpoint(payload: payload))?.header
+      default: break
+      }
+      if let header, header.sessionID == id { return header }
+    }
+    throw LogError(.corrupt, "nothing that is whole says which session this is; there is nothing to recover", path: log.path)
+  }
+
+  /// The next record that is kept, its payload in `payload`; `nil` at the end. The start of the session is none of them.
+  mutating func next() throws(LogError) -> FrameKind? {
+    while let item = try reader.nextItem() {
+      switch item {
+      case .damage(let damage):
+        result.note(damage)
+        if mode == .tail { isKeeping = false }
+      case .frame(let frame):
+        payload = Array(try reader.payload)
+        if try isKept(frame) { return frame.kind }
+      }
+    }
+    if !isFinished {
+      isFinished = true
+      if case .tornTail(let damage)? = reader.ending { result.note(damage) }
+      lose(upTo: nextSeq)
+      if let end, summary.summary.end == nil, isKeeping {
+        payload = try end.payload()
+        result.isClosed = true
+        return .sessionClosed
+      }
+    }
+    result.isClosed = result.isClosed || summary.summary.end != nil
+    return nil
+  }
+
+  private mutating func isKept(_ frame: FrameHeader) throws(LogError) -> Bool {
+    do throws(LogError) {
+      switch frame.kind {
+      case .sessionStarted, .mark: return false
+      case .checkpoint:
+        let checkpoint = try payload.withRawBytes { bytes throws(LogError) in try Checkpoint(payload: bytes) }
+        nextSeq = max(nextSeq, checkpoint.summary.nextSeq)
+        end = checkpoint.summary.end
+        return false
+      case .action:
+        let seq = try payload.withRawBytes { bytes throws(LogError) in try ActionOutline(payload: bytes).seq }
+        if isKeeping {
+          let before = summary.summary.nextSeq
+          try apply(frame)
+          result.lose(before..<seq)
+          result.kept += 1
+        }
+        nextSeq = max(nextSeq, seq + 1)
+        end = nil
+        return isKeeping
+      default:
+        if isKeeping { try apply(frame) }
+        return isKeeping
+      }
+    } catch {
+      guard error.code == .corrupt || error.code == .invalidInput else { throw error }
+      let place = reader.place
+      result.note(
+        Damage(
+          .record, error.message, segment: place.segment, offset: place.offset, size: UInt64(frame.frameSize),
+          sequences: frame.sequence..<frame.sequence + 1))
+      if mode == .tail { isKeeping = false }
+      return false
+    }
+  }
+
+  private mutating func apply(_ frame: FrameHeader) throws(LogError) {
+    try payload.withRawBytes { bytes throws(LogError) in try summary.apply(frame.kind, payload: bytes) }
+  }
+
+  private mutating func lose(upTo end: Int64) {
+    let next = summary.summary.nextSeq
+    if next < end { result.lose(next..<end) }
+  }
+}

@@ -1,0 +1,60 @@
+import ArgumentParser
+import LogStorage
+import ProvenanceLog
+
+struct RecoverCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "recover",
+    abstract: "Makes a new log of all that is whole in a damaged one.",
+    discussion: """
+      Shows what it would keep, and which actions are gone; with --apply it does it. The original is set aside, whole, under a name that begins with a dot, and so is \
+      its view, which may hold what the log has lost. Actions keep their seqs. A torn tail needs no recovery: 'record --resume' goes on behind the last whole record.
+
+      Exit codes: 0 done, or nothing to do; 65 there is nothing that could be kept; 75 another process is at work on the session.
+      """)
+
+  @OptionGroup var storage: StorageOptions
+  @OptionGroup var argument: SessionArgument
+  @Option(help: "tail keeps all up to the first damage; salvage keeps every whole record, also behind it.") var mode = RecoveryMode.salvage
+  @Flag(help: "Does it; without, nothing is changed.") var apply = false
+
+  func run() throws {
+    try reporting { () throws(LogError) in
+      guard case .log(let id) = try storage.store.locate(argument.session) else {
+        throw LogError(.invalidInput, "'\(argument.session)' has no log; it is kept as the JSON that the reference wrote")
+      }
+      let directory = storage.store.directory
+      let result = apply ? try directory.recover(id, mode) : try directory.planRecovery(of: id, mode)
+      var out = Output()
+      for line in lines(id, result) { try out.line(line) }
+      try out.flush()
+      if apply, result.original != nil, result.isClosed { try directory.writeView(of: id) }
+    }
+  }
+
+  private func lines(_ id: SessionID, _ result: Recovery) -> [String] {
+    guard result.problemCount > 0 else { return ["\(id)  nothing to recover: \(result.kept) actions, all whole"] }
+    var lines = ["\(id)  \(result.problemCount == 1 ? "1 problem" : "\(result.problemCount) problems")"]
+    lines += result.problems.map { "  \($0)" }
+    let unlisted = result.problemCount - UInt64(result.problems.count)
+    if unlisted > 0 { lines.append("  and \(unlisted) more") }
+    lines.append("kept: \(result.kept) actions")
+    lines.append("gone: \(gone(result))")
+    if let original = result.original {
+      lines.append("the new log is in place; the original is \(original)")
+      if let view = result.originalView { lines.append("its view, which may hold what is gone, is \(view)") }
+    } else {
+      lines.append("nothing was changed; --apply does it")
+    }
+    return lines.map(escapedForTerminal)
+  }
+
+  private func gone(_ result: Recovery) -> String {
+    guard result.lostCount > 0 else { return "no action that is known of" }
+    let shown = result.lost.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound) to \($0.upperBound)" }
+    let more = result.lost.count == Verification.problemsMax ? ", …" : ""
+    return "\(result.lostCount) actions, seq \(shown.joined(separator: ", "))\(more)"
+  }
+}
+
+extension RecoveryMode: ExpressibleByArgument {}
