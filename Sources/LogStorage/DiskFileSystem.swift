@@ -83,6 +83,9 @@ package struct DiskFileSystem: FileSystem {
   }
 }
 
+/// SEEK_DATA, which Glibc's module leaves out.
+private let seekData: Int32 = 3
+
 private final class DiskFile: File {
   let path: String
   private let descriptor: FileDescriptor
@@ -157,7 +160,7 @@ private final class DiskFile: File {
   }
 
   func nextData(from offset: UInt64) throws(LogError) -> UInt64? {
-    let found = lseek(descriptor.rawValue, Int(clamping: offset), 3 /* SEEK_DATA */)
+    let found = lseek(descriptor.rawValue, Int(clamping: offset), seekData)
     if found >= 0 { return UInt64(found) }
     guard errno != ENXIO else { return nil }
     // Not every file system knows its holes.

@@ -351,7 +351,8 @@ package struct LogReader: ~Copyable {
         hasFrames = true
         if header.vouchesBelow > expected { isVouchedFor = true }
       }
-      if SegmentHeader.beginsWithMagic(bytes), let header = try? SegmentHeader(bytes), header.sessionID == sessionID, header.firstSequence > expected {
+      if SegmentHeader.beginsWithMagic(bytes), let header = try? SegmentHeader(bytes), header.sessionID == sessionID, header.firstSequence > expected
+      {
         isVouchedFor = true
       }
       return !isVouchedFor

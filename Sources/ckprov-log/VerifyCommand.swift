@@ -126,7 +126,9 @@ private struct Report {
 
   /// Format/reports.md.
   var json: JSONObject {
-    var json: JSONObject = ["session_id": .string(JSONString(name)), "status": .string(JSONString(status.rawValue)), "message": .string(JSONString(message))]
+    var json: JSONObject = [
+      "session_id": .string(JSONString(name)), "status": .string(JSONString(status.rawValue)), "message": .string(JSONString(message)),
+    ]
     guard let result else { return json }
     json["actions"] = JSONValue(result.actions)
     json["frames"] = JSONValue(result.frames)
@@ -144,7 +146,8 @@ extension Damage {
   var json: JSONObject {
     [
       "class": .string(JSONString(kind.rawValue)), "cause": .string(JSONString(cause.rawValue)), "file": .string(JSONString(segment)),
-      "offset": JSONValue(offset), "size": JSONValue(size), "sequence": JSONValue(sequences.lowerBound), "frames_lost": JSONValue(UInt64(sequences.count)),
+      "offset": JSONValue(offset), "size": JSONValue(size), "sequence": JSONValue(sequences.lowerBound),
+      "frames_lost": JSONValue(UInt64(sequences.count)),
       "stored_crc": storedCRC.map { JSONValue(UInt64($0)) } ?? .null, "computed_crc": computedCRC.map { JSONValue(UInt64($0)) } ?? .null,
       "message": .string(JSONString(message)),
     ]
