@@ -26,7 +26,6 @@ package struct Damage: Sendable, Equatable, CustomStringConvertible {
     case chunk
     case record
     case checkpoint
-    case frameKind = "frame_kind"
     case firstFile = "first_file"
     case framesMissing = "frames_missing"
     case otherSession = "other_session"
