@@ -135,6 +135,13 @@ package struct LogDirectory: Sendable {
     return size
   }
 
+  /// Bytes of the files that are not sealed: what a resume has to read.
+  package func unsealedSize() throws(LogError) -> UInt64 {
+    var size: UInt64 = 0
+    for name in try segments() where !name.isSealed { size += try fileSystem.status(of: path(of: name.description))?.size ?? 0 }
+    return size
+  }
+
   /// After a start that failed: takes away what it made. The caller holds the writer's lock; a failure is passed over, for the next start of this id
   /// takes such a log over.
   package func removeUnfinished() {

@@ -8,15 +8,15 @@ package import ProvenanceModel
 package struct LogReader: ~Copyable {
   package let log: LogDirectory
   let sessionID: SessionID?
-  private let holdsLock: Bool
-  private let skipsSealedFiles: Bool
-  private let goesBehindTail: Bool
-  private var readsOneFile = false
+  let holdsLock: Bool
+  let skipsSealedFiles: Bool
+  let goesBehindTail: Bool
+  var readsOneFile = false
   /// Those that are read, in their order; a file that another one covers is none of them.
-  private var files: [SegmentFileName]
-  private var fileIndex = 0
+  var files: [SegmentFileName]
+  var fileIndex = 0
   var file: SegmentFile
-  private var position = Position.beforeFile
+  var position = Position.beforeFile
   /// What the file behind the current one says.
   var later = Later.none
   var segment: SegmentHeader
@@ -25,18 +25,18 @@ package struct LogReader: ~Copyable {
   /// Raw offset of the next frame.
   var offset: UInt64 = 0
   /// Header CRC of the last frame.
-  private var lastCRC: UInt32 = 0
+  var lastCRC: UInt32 = 0
   /// Where the segment before the current file ended; `nil` in front of the file with which reading began.
-  private var predecessor: SegmentEnd?
+  var predecessor: SegmentEnd?
   /// Damage was passed, so that where the segment ends for this reader says nothing.
   var isInterrupted = false
   /// Raw bytes of the current file when it was last asked.
   var fileSize: UInt64 = 0
   private var frame: FrameHeader?
-  private var lastLook: Look?
+  var lastLook: Look?
   private var failure: LogError?
   /// Every frame with a lower sequence is known to be on stable storage.
-  package private(set) var vouchedBelow: UInt64 = 0
+  package internal(set) var vouchedBelow: UInt64 = 0
   package internal(set) var nextSequence: UInt64 = 0
   /// Set when `next` has returned `nil`.
   package private(set) var ending: LogEnding?
@@ -65,7 +65,7 @@ package struct LogReader: ~Copyable {
     case end(LogEnding)
   }
 
-  private enum Position {
+  enum Position {
     /// Header and links of the file are still to be looked at.
     case beforeFile
     case inFile
@@ -117,7 +117,7 @@ package struct LogReader: ~Copyable {
     }
   }
 
-  private init(
+  init(
     _ log: LogDirectory, _ sessionID: SessionID?, _ holdsLock: Bool, _ skipsSealedFiles: Bool, _ goesBehindTail: Bool,
     _ files: [SegmentFileName], _ file: consuming SegmentFile, nextSequence: UInt64
   ) {
@@ -287,7 +287,7 @@ package struct LogReader: ~Copyable {
   // MARK: The end of the frames
 
   /// No frame stands here that follows the last one.
-  private mutating func judge(_ cause: Damage.Cause, _ header: FrameHeader?, _ limit: Limit) throws(LogError) -> Step {
+  mutating func judge(_ cause: Damage.Cause, _ header: FrameHeader?, _ limit: Limit) throws(LogError) -> Step {
     if try fileSizeHasChanged() { return .again }
     if try filesHaveChanged() { return .again }
     let look = try look(limit)
@@ -369,183 +369,10 @@ package struct LogReader: ~Copyable {
       offset: offset, size: end - offset, sequences: nextSequence..<nextSequence)
   }
 
-  // MARK: From file to file
-
-  private mutating func enterFile() throws(LogError) -> Step {
-    position = .inFile
-    lastLook = nil
-    fileSize = try file.rawSize()
-    if try anotherFileIsUsed() { return .again }
-    try lookAhead()
-    let header: SegmentHeader
-    do throws(LogError) {
-      header = try segmentHeader(at: 0)
-    } catch {
-      guard error.code == .corrupt else { throw error }
-      let damage = try enterWithoutHeader(error)
-      if damage.size == fileSize { position = .behindFile }
-      return .item(.damage(damage))
-    }
-    let damage = linkDamage(header)
-    if header.firstSequence < nextSequence || damage?.cause == .otherSession {
-      position = .behindFile
-      return .item(.damage(damage ?? self.damage(.otherSegment, "the frames of this file stand in another one, too", at: 0, size: fileSize)))
-    }
-    try enter(header, at: 0)
-    if skipsSealedFiles { skipSealedFile() }
-    return damage.map { .item(.damage($0)) } ?? .again
-  }
-
-  /// What a file's header says, compared with what was read before it.
-  private func linkDamage(_ header: SegmentHeader) -> Damage? {
-    if let sessionID, header.sessionID != sessionID {
-      return damage(.otherSession, "this file belongs to session '\(header.sessionID)', not to '\(sessionID)'", at: 0, size: fileSize)
-    }
-    if header.firstSequence != file.name.firstSequence {
-      return damage(.fileName, "the file's name says sequence \(file.name.firstSequence), its header \(header.firstSequence)", at: 0)
-    }
-    if header.firstSequence > nextSequence {
-      let cause: Damage.Cause = predecessor == nil ? .firstFile : .framesMissing
-      let what = predecessor == nil ? "the log's first file, before this one" : "what stands between the file before and this one"
-      return damage(cause, "missing: \(what)", at: 0, sequences: nextSequence..<header.firstSequence)
-    }
-    guard let predecessor, !isInterrupted, header.predecessor != predecessor else { return nil }
-    let what = header.predecessor.map { "follows a segment that ended with sequence \($0.lastSequence)" } ?? "begins a session"
-    return damage(.otherSegment, "missing or swapped: this file \(what), and not what was read before it", at: 0)
-  }
-
-  mutating func enter(_ header: SegmentHeader, at start: UInt64) throws(LogError) {
-    let bytes = try file.bytes(at: start, atLeast: SegmentHeader.size)
-    segment = header
-    segmentStart = start
-    offset = start + UInt64(SegmentHeader.declaredSize(bytes) ?? SegmentHeader.size)
-    nextSequence = header.firstSequence
-    isInterrupted = false
-    vouchedBelow = max(vouchedBelow, header.firstSequence, file.index.map { $0.lastSequence + 1 } ?? 0)
-  }
-
-  /// A sealed file's trailer says all that the next file has to follow.
-  private mutating func skipSealedFile() {
-    guard let index = file.index else { return }
-    nextSequence = index.lastSequence + 1
-    lastCRC = index.lastCRC
-    segment.salt = index.lastSalt
-    segmentStart = file.lastSegmentStart
-    offset = fileSize
-  }
-
-  private mutating func indexDamage() -> Damage? {
-    guard file.name.isSealed else { return nil }
-    position = .atEndOfSealedFile
-    guard let index = file.index else { return damage(.sealedIndex, file.indexError?.message ?? "the index is damaged") }
-    guard !isInterrupted, index.lastSequence != nextSequence - 1 || index.lastSalt != segment.salt || index.lastCRC != lastCRC else { return nil }
-    return damage(.sealedTrailer, "the sealed file's trailer differs from what the file holds")
-  }
-
-  /// What is read next is the file behind the current one.
-  private mutating func nextFile() throws(LogError) -> Step {
-    guard let next = try openIfThere(files[fileIndex + 1]) else { return try findReplacement() }
-    if position != .behindFile { predecessor = segmentEnd }
-    fileIndex += 1
-    file = next
-    position = .beforeFile
-    return .again
-  }
-
-  private func openIfThere(_ name: SegmentFileName) throws(LogError) -> SegmentFile? {
-    do throws(LogError) {
-      return try SegmentFile.open(name, in: log)
-    } catch {
-      guard error.code == .notFound else { throw error }
-      return nil
-    }
-  }
-
-  private mutating func lookAhead() throws(LogError) {
-    later = .none
-    guard fileIndex + 1 < files.count else { return }
-    later = .unreadable
-    guard var next = try openIfThere(files[fileIndex + 1]) else { return }
-    do throws(LogError) {
-      later = .header(try Self.segmentHeader(at: 0, in: &next, log))
-    } catch {
-      guard error.code == .corrupt || error.code == .unsupportedVersion else { throw error }
-    }
-  }
-
-  /// Whether there are other files behind the current one than when they were listed.
-  private mutating func filesHaveChanged() throws(LogError) -> Bool {
-    if readsOneFile { return false }
-    let last = max(file.name.firstSequence, file.index?.lastSequence ?? 0)
-    let behind = try log.segments().filter { $0.firstSequence > last }
-    guard behind != Array(files[(fileIndex + 1)...]) else { return false }
-    files = files[...fileIndex] + behind
-    try lookAhead()
-    return true
-  }
-
-  /// A sealed file may stand beside those that it was made of, where that work was interrupted: it is used if all of it is whole, else they are.
-  private mutating func anotherFileIsUsed() throws(LogError) -> Bool {
-    guard file.name.isSealed else { return false }
-    let last = file.index?.lastSequence ?? file.name.firstSequence
-    let covered = files[(fileIndex + 1)...].prefix { $0.firstSequence <= last }.count
-    guard covered > 0 else { return false }
-    if file.index != nil, try isWhole(file.name) {
-      files.removeSubrange((fileIndex + 1)...(fileIndex + covered))
-      return false
-    }
-    guard let narrower = try openIfThere(files[fileIndex + 1]) else { return false }
-    files.remove(at: fileIndex)
-    file = narrower
-    position = .beforeFile
-    return true
-  }
-
-  private func isWhole(_ name: SegmentFileName) throws(LogError) -> Bool {
-    guard let file = try openIfThere(name) else { return false }
-    var reader = LogReader(log, sessionID, true, false, false, [name], file, nextSequence: name.firstSequence)
-    reader.readsOneFile = true
-    do throws(LogError) {
-      while try reader.next() != nil {}
-      return true
-    } catch {
-      guard error.code == .corrupt else { throw error }
-      return false
-    }
-  }
-
-  /// The file that comes next is gone: its frames stand in another one, or are lost. They are lost only if two equal listings in a row show it.
-  private mutating func findReplacement() throws(LogError) -> Step {
-    var lastListing: [SegmentFileName] = []
-    while true {
-      let listing = try log.segments()
-      let rest = listing.filter { $0.firstSequence >= nextSequence }
-      if let wider = listing.last(where: { $0.isSealed && $0.firstSequence < nextSequence }), try goOn(in: wider, rest) { return .again }
-      if rest.first?.firstSequence == nextSequence || listing == lastListing {
-        files = files[...fileIndex] + rest
-        try lookAhead()
-        if case .none = later {
-          return .item(.damage(damage(.framesMissing, "missing: the file that followed this one is gone", at: offset)))
-        }
-        return .again
-      }
-      lastListing = listing
-    }
-  }
-
-  /// Takes the place behind the last frame in a file that holds that frame and others behind it.
-  private mutating func goOn(in wider: SegmentFileName, _ rest: [SegmentFileName]) throws(LogError) -> Bool {
-    guard let file = try openIfThere(wider), let last = file.index?.lastSequence, last >= nextSequence else { return false }
-    let files = [wider] + rest.filter { $0.firstSequence > last }
-    var reader = LogReader(log, sessionID, holdsLock, false, goesBehindTail, files, file, nextSequence: wider.firstSequence)
-    while reader.nextSequence < nextSequence, try reader.next() != nil {}
-    guard reader.nextSequence == nextSequence, reader.lastCRC == lastCRC else { return false }
-    self = reader
-    return true
-  }
+  // MARK: Headers
 
   /// - Throws: `LogError` `corrupt`, `unsupportedVersion`, `io`.
-  private mutating func segmentHeader(at offset: UInt64) throws(LogError) -> SegmentHeader {
+  mutating func segmentHeader(at offset: UInt64) throws(LogError) -> SegmentHeader {
     try Self.segmentHeader(at: offset, in: &file, log)
   }
 
@@ -558,7 +385,7 @@ package struct LogReader: ~Copyable {
     }
   }
 
-  private static func segmentHeader(at offset: UInt64, in file: inout SegmentFile, _ log: LogDirectory) throws(LogError) -> SegmentHeader {
+  static func segmentHeader(at offset: UInt64, in file: inout SegmentFile, _ log: LogDirectory) throws(LogError) -> SegmentHeader {
     do throws(LogError) {
       let start = try file.bytes(at: offset, atLeast: SegmentHeader.size)
       let size = SegmentHeader.declaredSize(start) ?? SegmentHeader.size
