@@ -24,7 +24,7 @@ package enum OutputEnding: Sendable {
 /// - Parameter signals: what ends the waiting.
 package func writeStandardOutput(_ bytes: UnsafeRawBufferPointer, unless signals: StopSignals? = nil) throws(LogError) -> OutputEnding {
   let output = FileDescriptor.standardOutput
-  // A pipe that has room at all has room for so much, so that the write does not wait, deaf to signals.
+  // A pipe that has room at all has room for so much: the write does not wait, deaf to a signal that came just before it.
   let countMax = signals == nil ? Int.max : Int(PIPE_BUF)
   var count = 0
   while count < bytes.count {
@@ -163,8 +163,13 @@ package func prepareStandardStreams() {
   }
 }
 
+/// Bytes that are not UTF-8 are replaced.
 package func environmentVariable(_ name: String) -> String? {
   getenv(name).map { String(cString: $0) }
+}
+
+package func isUTF8(environmentVariable name: String) -> Bool {
+  getenv(name).map { String(validatingCString: $0) != nil } ?? true
 }
 
 /// Sleeps on this thread.
