@@ -5,7 +5,8 @@ extension SessionsDirectory {
   /// Turns a session that the reference wrote into a log. It is accepted only if projecting the log gives the same bytes back; the original stays as it is, and
   /// the log gets its modification time.
   ///
-  /// - Throws: `LogError` `invalidInput` if the file is no session that can be reproduced exactly, `alreadyExists` if its id has a log.
+  /// - Throws: `LogError` `invalidInput` if the file is no session that can be reproduced exactly, `alreadyExists` if its id has a log, `locked` if one is being
+  ///   made.
   package func importSession(_ path: String) throws(LogError) -> SessionID {
     let file = try fileSystem.open(path, for: .reading)
     let status = try file.status()
@@ -21,7 +22,7 @@ extension SessionsDirectory {
     let legacy = try LegacySession(json)
     let id = legacy.header.sessionID
     try make()
-    guard try fileSystem.status(of: logPath(id)) == nil else {
+    guard try isFree(log(of: id)) else {
       throw LogError(.alreadyExists, "session '\(id)' has a log already", path: logPath(id))
     }
     if try fileSystem.status(of: viewPath(id)) != nil, try !isView(viewPath(id), of: legacy.header) {
@@ -31,16 +32,20 @@ extension SessionsDirectory {
       path: LogStorage.path(self.path, ".\(id).log.\(String(UInt32.random(in: .min ... .max), radix: 16)).tmp"), fileSystem: fileSystem)
     guard try fileSystem.makeDirectory(temporary.path) else { throw LogError(.io, "a temporary name is taken; try again", path: temporary.path) }
     do throws(LogError) {
-      try legacy.write(to: temporary, json)
+      // Until it has its name: while it is locked nobody takes it for a left-over.
+      let lock = try LogLock(.writer, of: temporary)
+      defer { withExtendedLifetime(lock) {} }
+      try legacy.write(to: temporary, json, lock)
       try checkProjection(of: temporary, id, gives: json)
       for name in try fileSystem.names(in: temporary.path) {
         try fileSystem.setModificationTime(of: temporary.path(of: name), to: modified)
       }
+      try removeUnfinished(log(of: id))
       guard try fileSystem.renameToNew(temporary.path, to: logPath(id)) else {
         throw LogError(.alreadyExists, "session '\(id)' has a log already", path: logPath(id))
       }
     } catch {
-      removeTemporary(temporary)
+      try? temporary.delete()
       throw error
     }
     try fileSystem.syncDirectory(self.path)
@@ -66,9 +71,18 @@ extension SessionsDirectory {
     }
   }
 
-  private func removeTemporary(_ log: LogDirectory) {
-    for name in (try? fileSystem.names(in: log.path)) ?? [] { try? fileSystem.remove(log.path(of: name)) }
-    try? fileSystem.removeDirectory(log.path)
+  /// As for a new session: a creation that did not finish makes way, for nothing was acknowledged in it.
+  private func isFree(_ log: LogDirectory) throws(LogError) -> Bool {
+    guard let status = try fileSystem.status(of: log.path) else { return true }
+    guard status.kind == .directory else { return false }
+    return try log.segments().isEmpty
+  }
+
+  private func removeUnfinished(_ log: LogDirectory) throws(LogError) {
+    guard try fileSystem.status(of: log.path) != nil else { return }
+    let lock = try LogLock(.writer, of: log)
+    log.removeUnfinished()
+    withExtendedLifetime(lock) {}
   }
 }
 
@@ -105,8 +119,7 @@ private struct LegacySession {
   }
 
   /// Writes the log, closed if the session is, and puts it on stable storage.
-  func write(to log: LogDirectory, _ json: UnsafeRawBufferPointer) throws(LogError) {
-    let lock = try LogLock(.writer, of: log)
+  func write(to log: LogDirectory, _ json: UnsafeRawBufferPointer, _ lock: LogLock) throws(LogError) {
     var writer = try LogWriter.start(log, header, lock: lock) { UInt32.random(in: .min ... .max) }
     var summary = SummaryBuilder(header)
     var parser = try JSONParser(UnsafeRawBufferPointer(rebasing: json[actionsOffset...]), depth: 1)
