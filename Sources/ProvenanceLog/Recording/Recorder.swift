@@ -86,6 +86,7 @@ struct Recorder: ~Copyable {
       throw LogError(.notFound, "the session was removed, and another one has its id now", path: log.path)
     }
     let writer = try log.resume(id, lock: lock, randomSalt: options.saltSource)
+    log.removeUnfinishedSegments()
     if writer.bytesInDoubt > 0 {
       options.notice("session \(id): \(writer.bytesInDoubt) bytes behind the last whole record are in doubt and were left out")
     }
