@@ -92,7 +92,9 @@ struct InterruptionTests {
       env --default-signal=INT "$C" record --label l --kernel-urn u --session-id s1 --ack lines > pipe 2> errors & writer=$!
       until [ "$(stat -c %s storage/sessions/s1.log/*.seg)" -gt 1000000 ]; do sleep 0.01; done 2> /dev/null
       sleep 0.3
-      kill -\(signal) $writer; wait $writer; status=$?; cat errors >&2; exit $status
+      kill -\(signal) $writer
+      for wait in {1..600}; do kill -0 $writer || break; sleep 0.05; done 2> /dev/null
+      kill -KILL $writer 2> /dev/null; wait $writer; status=$?; cat errors >&2; exit $status
       """
     let result = try await bench.shell(script)
     #expect(result.status == status)
