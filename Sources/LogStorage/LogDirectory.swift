@@ -36,10 +36,15 @@ package struct SessionsDirectory: Sendable {
     for directory in made.reversed() { try fileSystem.syncDirectory(parentDirectory(directory)) }
   }
 
-  /// What stands in the directory: sessions with a log, and the names, without `.json`, of the JSON files, both sorted. Empty if there is no directory.
-  package func entries() throws(LogError) -> (logs: [SessionID], jsonFiles: [String]) {
-    let names: [String]
-    do throws(LogError) { names = try fileSystem.names(in: path) } catch let error where error.code == .notFound { return ([], []) }
+  /// All names in the directory; none if there is no directory.
+  package func names() throws(LogError) -> [String] {
+    do throws(LogError) { return try fileSystem.names(in: path) } catch let error where error.code == .notFound { return [] }
+  }
+
+  /// What stands in the directory: sessions with a log, and the names, without `.json`, of the JSON files, both sorted.
+  package func entries() throws(LogError) -> (logs: [SessionID], jsonFiles: [String]) { entries(among: try names()) }
+
+  package func entries(among names: [String]) -> (logs: [SessionID], jsonFiles: [String]) {
     let logs = names.compactMap { $0.hasSuffix(".log") ? try? SessionID(String($0.dropLast(4))) : nil }
     let jsonFiles = names.filter { $0.hasSuffix(".json") && !$0.hasPrefix(".") }.map { String($0.dropLast(5)) }
     return (logs.sorted(), jsonFiles.sorted())
@@ -142,12 +147,26 @@ package struct LogDirectory: Sendable {
     return size
   }
 
-  /// After a start that failed: takes away what it made. The caller holds the writer's lock; a failure is passed over, for the next start of this id
-  /// takes such a log over.
+  /// Takes away what a start has made that failed, or did not finish. The caller holds the writer's lock; a failure is passed over, for the next start of
+  /// this id takes such a log over.
   package func removeUnfinished() {
-    guard let files = try? segments(), files.isEmpty, let names = try? fileSystem.names(in: path) else { return }
+    // A name of another kind is none of ours.
+    guard let names = try? fileSystem.names(in: path), names.allSatisfy({ $0 == "lock" || $0.hasPrefix(".") }) else { return }
     for name in names { try? fileSystem.remove(path(of: name)) }
     try? fileSystem.removeDirectory(path)
+  }
+
+  /// Takes away segments that were being made when their writer died; the caller holds the writer's lock. A failure is passed over.
+  package func removeUnfinishedSegments() {
+    for name in (try? fileSystem.names(in: path)) ?? [] where name.hasPrefix(".") && name.hasSuffix(".tmp") {
+      if SegmentFileName(String(name.dropFirst().dropLast(4)))?.isSealed == false { try? fileSystem.remove(path(of: name)) }
+    }
+  }
+
+  /// Deletes the files and the directory of a log that no reader sees any more: one with a dot-name.
+  package func delete() throws(LogError) {
+    for name in try fileSystem.names(in: path) { try fileSystem.remove(path(of: name)) }
+    try fileSystem.removeDirectory(path)
   }
 
   /// Bytes of all files.

@@ -11,16 +11,37 @@ package func writeStandardError(_ line: String) {
   text.withUTF8 { _ = Glibc.write(STDERR_FILENO, $0.baseAddress!, $0.count) }
 }
 
-/// Writes all of `bytes` to standard output.
-/// - Returns: false if its reader has gone away, or if it was closed from the start.
-package func writeStandardOutput(_ bytes: UnsafeRawBufferPointer) throws(LogError) -> Bool {
-  do {
-    try FileDescriptor.standardOutput.writeAll(bytes)
-    return true
-  } catch {
-    if let number = error as? Errno, number == .brokenPipe || number == .badFileDescriptor { return false }
-    throw failure("cannot write to standard output", "standard output", error)
+/// How a write to standard output has ended.
+package enum OutputEnding: Sendable {
+  case written
+  /// Its reader has gone away, or it was closed from the start.
+  case closed
+  /// Not all was written: its reader does not read, and a signal asked to stop.
+  case stopped(StopSignal)
+}
+
+/// Writes `bytes` to standard output, and waits where there is no room for them.
+/// - Parameter signals: what ends the waiting.
+package func writeStandardOutput(_ bytes: UnsafeRawBufferPointer, unless signals: StopSignals? = nil) throws(LogError) -> OutputEnding {
+  let output = FileDescriptor.standardOutput
+  // A pipe that has room at all has room for so much: the write does not wait, deaf to a signal that came just before it.
+  let countMax = signals == nil ? Int.max : Int(PIPE_BUF)
+  var count = 0
+  while count < bytes.count {
+    let (isReady, isSignalled) = try wait(for: output, POLLOUT, "standard output", signals)
+    if !isReady, isSignalled, let signal = signals?.next() { return .stopped(signal) }
+    guard isReady else { continue }
+    do {
+      count += try output.write(UnsafeRawBufferPointer(rebasing: bytes[count...].prefix(countMax)))
+    } catch Errno.wouldBlock {
+      continue
+    } catch Errno.brokenPipe, Errno.badFileDescriptor {
+      return .closed
+    } catch {
+      throw failure("cannot write to standard output", "standard output", error)
+    }
   }
+  return .written
 }
 
 /// A signal that asks to stop.
@@ -29,11 +50,60 @@ package enum StopSignal: Int32, Sendable {
   case terminate = 15
 }
 
-/// Input that is read as it comes, and that SIGINT and SIGTERM interrupt.
+/// SIGINT and SIGTERM, caught; one that was ignored when the program started stays ignored.
+package struct StopSignals: Sendable {
+  fileprivate let pipe: FileDescriptor
+
+  /// Not more than once in a process.
+  package static func catching() throws(LogError) -> StopSignals {
+    let ends: (readEnd: FileDescriptor, writeEnd: FileDescriptor)
+    do { ends = try FileDescriptor.pipe() } catch { throw failure("cannot make a pipe for signals", "signals", error) }
+    signalPipe = ends.writeEnd.rawValue
+    for number in [SIGINT, SIGTERM] where !isIgnored(number) {
+      signal(number) { number in
+        var byte = UInt8(truncatingIfNeeded: number)
+        _ = Glibc.write(signalPipe, &byte, 1)
+      }
+    }
+    return StopSignals(pipe: ends.readEnd)
+  }
+
+  /// The one that came, once `wait` has heard it.
+  fileprivate func next() -> StopSignal? {
+    var number: UInt8 = 0
+    let count = withUnsafeMutableBytes(of: &number) { try? pipe.read(into: $0) }
+    return count == 1 ? StopSignal(rawValue: Int32(number)) : nil
+  }
+}
+
+/// Set once, before the handler that reads it is installed. A signal handler may take no lock, so nothing safer can hold it.
+nonisolated(unsafe) private var signalPipe: Int32 = -1
+
+private func isIgnored(_ number: Int32) -> Bool {
+  var action = sigaction()
+  guard sigaction(number, nil, &action) == 0, let handler = action.__sigaction_handler.sa_handler else { return false }
+  return unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+}
+
+/// Waits until there is something to read or room to write, or a signal has come.
+private func wait(
+  for descriptor: FileDescriptor, _ events: Int32, _ name: String, _ signals: StopSignals?
+) throws(LogError) -> (isReady: Bool, isSignalled: Bool) {
+  // poll passes over a negative descriptor.
+  var polled = [
+    pollfd(fd: descriptor.rawValue, events: Int16(events), revents: 0), pollfd(fd: signals?.pipe.rawValue ?? -1, events: Int16(POLLIN), revents: 0),
+  ]
+  while poll(&polled, 2, -1) < 0 {
+    guard errno == EINTR else { throw failure("cannot wait for this", name, Errno(rawValue: errno)) }
+  }
+  return (polled[0].revents != 0, polled[1].revents != 0)
+}
+
+/// Input that is read as it comes, until a signal asks to stop.
 package struct InputStream: ~Copyable {
   private let descriptor: FileDescriptor
   private let name: String
-  private let signals: FileDescriptor?
+  private let signals: StopSignals
 
   package enum Event: Sendable {
     case bytes
@@ -43,10 +113,10 @@ package struct InputStream: ~Copyable {
 
   /// - Parameter path: `nil` for standard input.
   /// - Throws: `LogError` `notFound`, `noPermission`, `io`.
-  package init(_ path: String?, catchingSignals: Bool) throws(LogError) {
+  package init(_ path: String?, unless signals: StopSignals) throws(LogError) {
     descriptor = if let path { try Self.open(path) } else { .standardInput }
     name = path ?? "standard input"
-    signals = catchingSignals ? catchStopSignals() : nil
+    self.signals = signals
   }
 
   private static func open(_ path: String) throws(LogError) -> FileDescriptor {
@@ -63,14 +133,10 @@ package struct InputStream: ~Copyable {
 
   /// Waits for input, and appends what there is of it, up to 1 MiB.
   package mutating func read(into buffer: inout ByteBuffer) throws(LogError) -> Event {
-    var polled = [pollfd(fd: descriptor.rawValue, events: Int16(POLLIN), revents: 0)]
-    if let signals { polled.append(pollfd(fd: signals.rawValue, events: Int16(POLLIN), revents: 0)) }
     while true {
-      guard poll(&polled, nfds_t(polled.count), -1) >= 0 || errno == EINTR else {
-        throw failure("cannot wait for this", name, Errno(rawValue: errno))
-      }
-      if polled.count == 2, polled[1].revents != 0, let signal = caughtSignal() { return .stop(signal) }
-      guard polled[0].revents != 0 else { continue }
+      let (isReady, isSignalled) = try wait(for: descriptor, POLLIN, name, signals)
+      if isSignalled, let signal = signals.next() { return .stop(signal) }
+      guard isReady else { continue }
       do {
         let room = UnsafeMutableRawBufferPointer(rebasing: buffer.freeRoom(atLeast: 1 << 20).prefix(1 << 20))
         let count = try descriptor.read(into: room)
@@ -84,29 +150,6 @@ package struct InputStream: ~Copyable {
       }
     }
   }
-
-  private func caughtSignal() -> StopSignal? {
-    guard let signals else { return nil }
-    var number: UInt8 = 0
-    let count = withUnsafeMutableBytes(of: &number) { try? signals.read(into: $0) }
-    return count == 1 ? StopSignal(rawValue: Int32(number)) : nil
-  }
-}
-
-/// Set once, before the handler that reads it is installed. A signal handler may take no lock, so nothing safer can hold it.
-nonisolated(unsafe) private var signalPipe: Int32 = -1
-
-/// - Returns: a pipe from which a byte can be read for each SIGINT and SIGTERM.
-private func catchStopSignals() -> FileDescriptor? {
-  guard let ends = try? FileDescriptor.pipe() else { return nil }
-  signalPipe = ends.writeEnd.rawValue
-  for number in [SIGINT, SIGTERM] {
-    signal(number) { number in
-      var byte = UInt8(truncatingIfNeeded: number)
-      _ = Glibc.write(signalPipe, &byte, 1)
-    }
-  }
-  return ends.readEnd
 }
 
 /// For the start of a command: a closed pipe and a file size limit become errors of the call, not the end of the process; and a standard stream that was
@@ -120,8 +163,13 @@ package func prepareStandardStreams() {
   }
 }
 
+/// Bytes that are not UTF-8 are replaced.
 package func environmentVariable(_ name: String) -> String? {
   getenv(name).map { String(cString: $0) }
+}
+
+package func isUTF8(environmentVariable name: String) -> Bool {
+  getenv(name).map { String(validatingCString: $0) != nil } ?? true
 }
 
 /// Sleeps on this thread.

@@ -32,45 +32,23 @@ public struct SessionStore: Sendable {
     return session
   }
 
-  /// A session as it is kept.
+  /// A session as it is listed; of a JSON file's actions nothing is held.
   package struct Entry: Sendable {
-    package enum Kind: Sendable {
-      case log(SessionID, LogState)
-      /// A JSON file without a log, and what it holds.
-      case legacy(JSONObject)
-    }
+    package let location: Location
+    package let path: String
+    /// What lists are sorted by: the text of `started_at`, empty if it has none.
+    package let startedAt: JSONString
+    /// `nil` for a JSON file that lacks what a session has.
+    package let session: Session?
 
     /// The id, or the JSON file's name without `.json`.
-    package let name: String
-    package let path: String
-    package let kind: Kind
-
-    /// What lists are sorted by: the text of `started_at`, empty if it has none.
-    package var startedAt: JSONString {
-      switch kind {
-      case .log(_, let state): return JSONString(state.checkpoint.header.startedAt.description)
-      case .legacy(let object):
-        guard case .string(let text)? = object["started_at"] else { return "" }
-        return text
-      }
-    }
+    package var name: String { location.name }
 
     /// Bytes on disk; 0 if it has just been removed.
     package func size(in directory: SessionsDirectory) -> UInt64 {
-      switch kind {
-      case .log(let id, _): return (try? directory.log(of: id).size()) ?? 0
-      case .legacy: return ((try? directory.fileSystem.status(of: path)) ?? nil)?.size ?? 0
-      }
-    }
-
-    /// `nil` for a JSON file that lacks what a session has.
-    package var session: Session? {
-      switch kind {
-      case .log(_, let state):
-        return Session(header: state.checkpoint.header, summary: state.checkpoint.summary, path: path, isLegacy: false)
-      case .legacy(let object):
-        guard let (header, summary) = try? legacySession(object) else { return nil }
-        return Session(header: header, summary: summary, path: path, isLegacy: true)
+      switch location {
+      case .log(let id): (try? directory.log(of: id).size()) ?? 0
+      case .legacy: ((try? directory.fileSystem.status(of: path)) ?? nil)?.size ?? 0
       }
     }
   }
@@ -78,20 +56,20 @@ public struct SessionStore: Sendable {
   /// All that can be read, newest first.
   package func entries() throws(LogError) -> [Entry] {
     let (logs, jsonFiles) = try directory.entries()
-    var found: [(startedAt: JSONString, entry: Entry)] = []
+    var found: [Entry] = []
     var headers: [String: SessionHeader] = [:]
     for id in logs {
       guard let entry = try? logEntry(id) else { continue }
-      found.append((entry.startedAt, entry))
+      found.append(entry)
       headers[id.description] = entry.session?.header
     }
     for name in jsonFiles {
       // A view is listed as its log.
-      if let header = headers[name], (try? directory.isView(path(directory.path, "\(name).json"), of: header)) == true { continue }
+      if let header = headers[name], (try? directory.isView(legacyPath(name), of: header)) == true { continue }
       guard let entry = try? legacyEntry(name) else { continue }
-      found.append((entry.startedAt, entry))
+      found.append(entry)
     }
-    return found.sorted { $0.startedAt == $1.startedAt ? $0.entry.name < $1.entry.name : $0.startedAt > $1.startedAt }.map(\.entry)
+    return found.sorted { $0.startedAt == $1.startedAt ? $0.name < $1.name : $0.startedAt > $1.startedAt }
   }
 
   /// How a session is kept, and under which name.
@@ -149,27 +127,44 @@ public struct SessionStore: Sendable {
 
   private func logEntry(_ id: SessionID) throws(LogError) -> Entry {
     let log = directory.log(of: id)
-    return Entry(name: id.description, path: log.path, kind: .log(id, try log.state(of: id)))
+    let checkpoint = try log.state(of: id).checkpoint
+    return Entry(
+      location: .log(id), path: log.path, startedAt: JSONString(checkpoint.header.startedAt.description),
+      session: Session(header: checkpoint.header, summary: checkpoint.summary, path: log.path, isLegacy: false))
   }
 
   package func legacyEntry(_ name: String) throws(LogError) -> Entry {
-    let path = path(directory.path, "\(name).json")
+    let object = try legacyObject(name)
+    let path = legacyPath(name)
+    var startedAt: JSONString = ""
+    if case .string(let text)? = object["started_at"] { startedAt = text }
+    let session = (try? legacySession(object)).map { Session(header: $0.header, summary: $0.summary, path: path, isLegacy: true) }
+    return Entry(location: .legacy(name), path: path, startedAt: startedAt, session: session)
+  }
+
+  /// All that a JSON file holds.
+  package func legacyObject(_ name: String) throws(LogError) -> JSONObject {
+    let path = legacyPath(name)
     let file = try directory.fileSystem.open(path, for: .reading)
     let bytes = try readBytes(of: file, at: 0)
     do throws(LogError) {
       guard case .object(let object) = try bytes.withRawBytes({ bytes throws(LogError) in try JSONValue(json: bytes) }) else {
         throw LogError(.corrupt, "a session must be a JSON object", path: path)
       }
-      return Entry(name: name, path: path, kind: .legacy(object))
+      return object
     } catch {
       throw LogError(.corrupt, "this file is no JSON: \(error.message)", path: path, offset: error.offset)
     }
   }
+
+  private func legacyPath(_ name: String) -> String { path(directory.path, "\(name).json") }
 }
 
 /// Header and summary of a session as the reference keeps it.
-private func legacySession(_ object: JSONObject) throws(LogError) -> (SessionHeader, SessionSummary) {
-  let payload = try JSONValue.object(object).compactJSON()
+private func legacySession(_ object: JSONObject) throws(LogError) -> (header: SessionHeader, summary: SessionSummary) {
+  var members = object
+  members["actions"] = nil
+  let payload = try JSONValue.object(members).compactJSON()
   let header = try payload.withRawBytes { bytes throws(LogError) in try SessionHeader(payload: bytes) }
   guard case .array(let actions)? = object["actions"] else { throw LogError(.corrupt, "the session has no actions") }
   var summary = SummaryBuilder(header)

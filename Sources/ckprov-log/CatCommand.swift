@@ -15,7 +15,7 @@ struct CatCommand: ParsableCommand {
       switch try storage.store.locate(argument.session) {
       case .log(let id): try cat(id, to: &out)
       case .legacy(let name):
-        guard case .legacy(let object) = try storage.store.legacyEntry(name).kind, case .array(let actions)? = object["actions"] else { return }
+        guard case .array(let actions)? = try storage.store.legacyObject(name)["actions"] else { return }
         for action in actions {
           try out.write(String(decoding: try action.compactJSON(), as: UTF8.self) + "\n")
         }

@@ -24,6 +24,7 @@ struct Command: AsyncParsableCommand {
   static func main() async {
     prepareStandardStreams()
     do {
+      try checkArguments()
       var command = try parseAsRoot()
       if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
     } catch let error where exitCode(for: error) == .validationFailure {
@@ -35,6 +36,15 @@ struct Command: AsyncParsableCommand {
       exit(withError: error)
     }
   }
+}
+
+/// Text that is not UTF-8 would silently become another one: another label, another directory.
+private func checkArguments() throws {
+  for index in 0..<Int(CommandLine.argc) {
+    guard let argument = CommandLine.unsafeArgv[index], String(validatingCString: argument) == nil else { continue }
+    throw ValidationError("Argument \(index), '\(String(cString: argument))', is not UTF-8.")
+  }
+  guard isUTF8(environmentVariable: "CKPROV_STORAGE_DIR") else { throw ValidationError("CKPROV_STORAGE_DIR is not UTF-8.") }
 }
 
 struct StorageOptions: ParsableArguments {

@@ -43,13 +43,15 @@ struct ListCommand: ParsableCommand {
       isFirst = false
     }
     for entry in entries where out.isOpen {
-      switch entry.kind {
-      case .legacy(let object):
+      switch entry.location {
+      case .legacy(let name):
+        // Read again, so that no more than one is in memory.
+        guard let object = try? storage.store.legacyObject(name) else { continue }
         try begin()
         var buffer = ByteBuffer()
         try buffer.appendIndented(.object(object), level: 1)
         try out.write(buffer.bytes)
-      case .log(let id, _):
+      case .log(let id):
         let log = storage.store.directory.log(of: id)
         // Half a session is none: what is damaged is passed over, as in the reference.
         guard let verification = try? storage.store.directory.verify(id), !verification.isDamaged else { continue }

@@ -2,15 +2,24 @@ import LogFormat
 import LogStorage
 import ProvenanceLog
 
-/// Standard output, written in blocks. A reader that goes away ends it quietly.
+/// Standard output, written in blocks. A reader that goes away ends it quietly, and so does a signal that comes while the reader lets it wait.
 struct Output: ~Copyable {
+  private let signals: StopSignals?
   private var buffer = ByteBuffer(capacity: 1 << 16)
-  private(set) var isOpen = true
+  private var ending = OutputEnding.written
+
+  init(unless signals: StopSignals? = nil) {
+    self.signals = signals
+  }
+
+  var isOpen: Bool { if case .written = ending { true } else { false } }
+  /// The signal that ended it.
+  var stop: StopSignal? { if case .stopped(let signal) = ending { signal } else { nil } }
 
   mutating func write(_ bytes: UnsafeRawBufferPointer) throws(LogError) {
     if bytes.count >= 1 << 16 {
       try flush()
-      if isOpen { isOpen = try writeStandardOutput(bytes) }
+      if isOpen { ending = try writeStandardOutput(bytes, unless: signals) }
       return
     }
     buffer.append(bytes)
@@ -32,7 +41,7 @@ struct Output: ~Copyable {
   }
 
   mutating func flush() throws(LogError) {
-    if isOpen, buffer.count > 0 { isOpen = try writeStandardOutput(buffer.bytes) }
+    if isOpen, buffer.count > 0 { ending = try writeStandardOutput(buffer.bytes, unless: signals) }
     buffer.removeAll()
   }
 }

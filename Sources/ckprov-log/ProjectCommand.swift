@@ -9,7 +9,7 @@ struct ProjectCommand: ParsableCommand {
     abstract: "Prints the Session JSON, byte for byte what cklib.prov would have written.",
     discussion: """
       Works on a session that is still being written, and on one whose writer died. Of a damaged session it prints what is whole up to the damage, says so and \
-      exits with 65; --write and -o then leave what was there.
+      exits with 65; --write and -o then leave what was there. Neither replaces another session that is kept as JSON.
       """)
 
   @OptionGroup var storage: StorageOptions
@@ -38,7 +38,10 @@ struct ProjectCommand: ParsableCommand {
     var projection = try SessionProjection.open(directory.log(of: id), of: id)
     noteDoubt(id, bytes: projection.bytesInDoubt)
     if write { return try directory.writeView(&projection) }
-    if let output { return try writeProjection(&projection, to: output, in: DiskFileSystem()) }
+    if let output {
+      try directory.checkMayReplace(output, by: projection.header)
+      return try writeProjection(&projection, to: output, in: DiskFileSystem())
+    }
     var out = Output()
     while out.isOpen, let block = try projection.next() { try out.write(block) }
     try out.flush()
@@ -50,6 +53,7 @@ struct ProjectCommand: ParsableCommand {
     if write { return }
     let bytes = try readBytes(of: try DiskFileSystem().open(entry.path, for: .reading), at: 0)
     if let output {
+      try storage.store.directory.checkMayReplace(output, by: entry.session?.header)
       var file = try OutputFile.create(output, in: DiskFileSystem())
       try bytes.withRawBytes { bytes throws(LogError) in try file.write(bytes) }
       return try file.finish()

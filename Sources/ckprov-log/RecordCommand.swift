@@ -57,8 +57,9 @@ struct RecordCommand: ParsableCommand {
   func run() throws {
     var stop: StopSignal?
     try reporting { () throws(LogError) in
-      let input = try InputStream(file, catchingSignals: true)
-      var recording = try Recording(open(), input, acknowledges: ack)
+      let signals = try StopSignals.catching()
+      let input = try InputStream(file, unless: signals)
+      var recording = try Recording(open(), input, Output(unless: signals), acknowledges: ack)
       stop = try recording.run()
       if stop == nil, !noClose { try recording.close() }
     }
@@ -116,7 +117,7 @@ private struct Recording: ~Copyable {
   private let prov: ProvChain
   private var input: InputStream
   private let acknowledges: Bool
-  private var output = Output()
+  private var output: Output
   private var buffer = ByteBuffer(capacity: 1 << 20)
   /// So many bytes of the buffer are known to hold no line feed.
   private var searched = 0
@@ -126,31 +127,39 @@ private struct Recording: ~Copyable {
   private var batchLines: [Int] = []
   private var isClosed = false
 
-  init(_ prov: ProvChain, _ input: consuming InputStream, acknowledges: Bool) throws(LogError) {
+  init(_ prov: ProvChain, _ input: consuming InputStream, _ output: consuming Output, acknowledges: Bool) throws(LogError) {
     self.prov = prov
     self.input = input
+    self.output = output
     self.acknowledges = acknowledges
-    try output.line(prov.sessionID.description)
-    try output.flush()
+    try self.output.line(prov.sessionID.description)
+    try self.output.flush()
   }
 
   /// - Returns: the signal that stopped it, `nil` at the end of the input.
   mutating func run() throws(LogError) -> StopSignal? {
-    while true {
+    var stop = output.stop
+    var isAtEnd = false
+    while stop == nil, !isAtEnd {
       switch try input.read(into: &buffer) {
       case .bytes:
         try takeLines()
+        stop = output.stop
       case .end:
         try takeLines()
         if buffer.count > 0 { try take(wholeBuffer: true) }
-        return nil
+        stop = output.stop
+        isAtEnd = true
       case .stop(let signal):
-        try prov.sync()
-        let rest = buffer.count > 0 ? "; \(buffer.count) bytes of an unfinished line were not recorded" : ""
-        note("stopped; session \(prov.sessionID) stays open for --resume\(rest)")
-        return signal
+        stop = signal
       }
     }
+    if stop != nil {
+      try prov.sync()
+      let rest = buffer.count > 0 ? "; \(buffer.count) bytes of an unfinished line were not recorded" : ""
+      note("stopped; session \(prov.sessionID) stays open for --resume\(rest)")
+    }
+    return stop
   }
 
   mutating func close() throws(LogError) {
@@ -231,7 +240,8 @@ private struct Recording: ~Copyable {
     guard acknowledges, !seqs.isEmpty else { return }
     for seq in seqs { try output.line(String(seq)) }
     try output.flush()
-    guard output.isOpen else {
+    // What was read before a signal is kept, though it cannot be acknowledged any more.
+    guard output.isOpen || output.stop != nil else {
       throw LogError(.io, "standard output was closed, so nothing can be acknowledged; session \(prov.sessionID) stays open for --resume")
     }
   }

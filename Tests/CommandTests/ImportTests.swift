@@ -93,6 +93,48 @@ struct ImportTests {
     #expect(try DiskFileSystem().names(in: bench.sessions).sorted() == ["s1.log", "s2.json"])
   }
 
+  /// Nothing was acknowledged in it.
+  @Test(arguments: [[], ["lock"], ["lock", ".00000000000000000000.seg.tmp"]])
+  func creationThatDidNotFinishIsTakenOver(_ names: [String]) async throws {
+    let log = try unfinishedLog(names)
+    // A refused file takes nothing away.
+    let changed = try bench.file("changed.json", legacy + [0x0A])
+    #expect(try await bench.run("import", changed).status == 65)
+    #expect(try DiskFileSystem().names(in: log.path).sorted() == names.sorted())
+    let result = try await bench.run("import", file)
+    #expect(result.status == 0 && result.text == "s1\n" && result.errors == "", "\(result.errors)")
+    #expect(try await bench.run("project", "s1").output == legacy)
+    #expect(try DiskFileSystem().names(in: bench.sessions) == ["s1.log"])
+    #expect(try DiskFileSystem().names(in: log.path).sorted() == ["00000000000000000000.seg", "lock"])
+  }
+
+  @Test func creationThatGoesOnIsLeftAlone() async throws {
+    let log = try unfinishedLog(["lock"])
+    let lock = try LogLock(.writer, of: log)
+    let living = try await bench.run("import", file)
+    #expect(living.status == 75 && living.errors.contains("another writer is at work on this session"), "\(living.errors)")
+    #expect(try DiskFileSystem().names(in: bench.sessions) == ["s1.log"])
+    #expect(try DiskFileSystem().names(in: log.path) == ["lock"])
+    withExtendedLifetime(lock) {}
+  }
+
+  @Test func whatIsNoneOfOursKeepsItsPlace() async throws {
+    let log = try unfinishedLog(["lock", "notes.txt"])
+    let result = try await bench.run("import", file)
+    #expect(result.status == 73, "\(result.errors)")
+    #expect(try DiskFileSystem().names(in: bench.sessions) == ["s1.log"])
+    #expect(try DiskFileSystem().names(in: log.path).sorted() == ["lock", "notes.txt"])
+  }
+
+  private func unfinishedLog(_ names: [String]) throws -> LogDirectory {
+    let sessions = SessionsDirectory(storageDirectory: bench.storage.path, fileSystem: DiskFileSystem())
+    try sessions.make()
+    let log = sessions.log(of: try SessionID("s1"))
+    _ = try DiskFileSystem().makeDirectory(log.path)
+    for name in names { try DiskFileSystem().write([], to: log.path(of: name)) }
+    return log
+  }
+
   @Test func severalFilesEachForItself() async throws {
     let text = String(decoding: legacy, as: UTF8.self)
     let second = try bench.file("two.json", text.replacing(#""session_id": "s1""#, with: #""session_id": "s2""#))

@@ -80,7 +80,71 @@ struct InterruptionTests {
     #expect(try await bench.notes("s2") == ["a"])
   }
 
+  /// The reader of the acks is alive and does not read, so that writing them waits. A signal is heard all the same, and of what was read nothing is lost.
+  @Test(arguments: [("INT", 130), ("TERM", 143)])
+  func signalIsHeardWhileAcksAreNotRead(_ signal: String, status: Int32) async throws {
+    // All of it is one read. The acks of what stands before the close are more than a pipe holds; behind it comes a batch of its own.
+    let notes = (1...18_000).map(String.init)
+    let lines = notes[..<14_000].map { action($0) } + [closing] + notes[14_000...].map { action($0) }
+    _ = try bench.file("lines", lines.map { $0 + "\n" }.joined())
+    let script = """
+      mkfifo pipe; exec 3<>pipe
+      env --default-signal=INT "$C" record --label l --kernel-urn u --session-id s1 --ack lines > pipe 2> errors & writer=$!
+      until [ "$(stat -c %s storage/sessions/s1.log/*.seg)" -gt 1000000 ]; do sleep 0.01; done 2> /dev/null
+      sleep 0.3
+      kill -\(signal) $writer
+      for wait in {1..600}; do kill -0 $writer || break; sleep 0.05; done 2> /dev/null
+      kill -KILL $writer 2> /dev/null; wait $writer; status=$?; cat errors >&2; exit $status
+      """
+    let result = try await bench.shell(script)
+    #expect(result.status == status)
+    #expect(result.errors.hasPrefix("ckprov-log: stopped; session s1 stays open for --resume"), "\(result.errors)")
+    #expect(try await bench.outcome("s1") == "in_progress")
+    #expect(try await bench.notes("s1") == notes)
+    #expect(try await bench.run("record", "--resume", "s1", "--ack", input: action("c")).text == "s1\n18001\n")
+    #expect(try await bench.run("verify", "s1").status == 0)
+  }
+
+  /// `nohup`, and a shell without job control for what it starts in the background, have SIGINT ignored; it stays so.
+  @Test func signalThatWasIgnoredStaysIgnored() async throws {
+    let script = """
+      mkfifo input; exec 3<>input
+      env --ignore-signal=INT "$C" record --label l --kernel-urn u --session-id s1 --ack < input > output & writer=$!
+      until [ -s output ]; do sleep 0.01; done
+      kill -INT $writer; sleep 0.1; echo '\(action("a"))' >&3
+      until [ "$(wc -l < output)" = 2 ]; do kill -0 $writer || break; sleep 0.01; done
+      kill -TERM $writer; wait $writer; status=$?; cat output; exit $status
+      """
+    let result = try await bench.shell(script)
+    #expect(result.status == 143 && result.text == "s1\n1\n", "\(result.status) \(result.errors)")
+  }
+
   // MARK: Standard streams
+
+  /// Standard output may be one that its other holders do not want to block: no room is no error.
+  @Test func outputThatDoesNotBlock() async throws {
+    _ = try bench.file("lines", (1...20_000).map { action("\($0)") + "\n" }.joined())
+    let script = """
+      import os, subprocess, sys, time
+      for arguments in ["record", "--label", "l", "--kernel-urn", "u", "--session-id", "s1", "--ack", "lines"], ["cat", "s1"], ["list", "--json"]:
+          reader, writer = os.pipe()
+          os.set_blocking(writer, False)
+          process = subprocess.Popen([os.environ["C"], *arguments], stdout=writer)
+          os.close(writer)
+          time.sleep(0.3)
+          with open(reader) as lines: print(sum(1 for line in lines))
+          if process.wait(): sys.exit(process.wait())
+      """
+    _ = try bench.file("script.py", script)
+    guard (try? await runProgram("python3", ["-c", ""]))?.status == 0 else {
+      print("SKIPPED: a pipe that does not block is made with python3")
+      return
+    }
+    let result = try await bench.shell("python3 script.py")
+    #expect(result.status == 0, "\(result.errors)")
+    let counts = result.text.split(separator: "\n").compactMap { Int($0) }
+    #expect(counts.prefix(2) == [20_001, 20_000] && counts.last! > 100_000, "\(counts)")
+  }
 
   /// `$1` is what stands behind the command: descriptor 4 is a pipe without a reader.
   private func recordWithoutReader(_ redirection: String, _ options: String = "") async throws -> ProgramResult {

@@ -57,6 +57,28 @@ struct ProjectTests {
     #expect(try await bench.run("project", "s1", "-o", "x", "--write").status == 64)
   }
 
+  /// A session that is kept as JSON may have no other copy. Its directory is known by whatever path leads there.
+  @Test func outputReplacesNoOtherSession() async throws {
+    _ = try await bench.record("s1", [action("a")])
+    try await bench.makeLegacy("old", [action("b")])
+    let (view, old) = try (bench.bytes(bench.viewPath("s1")), bench.bytes(bench.viewPath("old")))
+    try #require(await runProgram("ln", ["-s", bench.sessions, bench.storage.path + "/link"]).status == 0)
+    for (session, path) in [
+      ("s1", bench.viewPath("old")), ("s1", "storage/../storage/sessions/old.json"), ("s1", "link/old.json"), ("old", bench.viewPath("s1")),
+    ] {
+      let result = try await bench.shell(#""$C" project \#(session) -o \#(path)"#)
+      #expect(result.status == 73 && result.errors.hasSuffix(".json: the JSON of another session stands here; move it away\n"), "\(result.errors)")
+    }
+    // The session's own view, a JSON file of itself, a file elsewhere, or none.
+    for (session, path) in [("s1", bench.viewPath("s1")), ("old", bench.viewPath("old")), ("s1", "old.json"), ("s1", bench.viewPath("new"))] {
+      let result = try await bench.shell(#"test -e old.json || echo {} > old.json; "$C" project \#(session) -o \#(path)"#)
+      #expect(result.status == 0 && result.errors == "", "\(result.errors)")
+    }
+    #expect(try bench.bytes(bench.viewPath("s1")) == view)
+    #expect(try bench.bytes(bench.viewPath("old")) == old)
+    #expect(try bench.bytes(bench.viewPath("new")) == view && bench.bytes(bench.storage.path + "/old.json") == view)
+  }
+
   @Test func writePutsTheViewInItsPlace() async throws {
     _ = try await bench.record("s1", [action("a")], "--no-close")
     let result = try await bench.run("project", "s1", "--write")
@@ -67,7 +89,7 @@ struct ProjectTests {
     try DiskFileSystem().write(Array("{}".utf8), to: bench.viewPath("s1"))
     let refused = try await bench.run("project", "s1", "--write")
     #expect(
-      refused.status == 73 && refused.errors.contains("s1.json: a session of the reference's own stands here; move it away"), "\(refused.errors)")
+      refused.status == 73 && refused.errors.contains("s1.json: the JSON of another session stands here; move it away"), "\(refused.errors)")
     #expect(try bench.bytes(bench.viewPath("s1")) == Array("{}".utf8))
   }
 

@@ -134,4 +134,14 @@ struct RecordOptionsTests {
   private func age(_ path: String) throws {
     try DiskFileSystem().setModificationTime(of: path, to: (currentTime().microseconds - 48 * 3_600_000_000) * 1000)
   }
+
+  /// Nothing else would become of it without a word.
+  @Test(arguments: [
+    #""$C" record --label $'caf\xe9' --kernel-urn u"#, #""$C" list --storage-dir $'caf\xe9'"#, #"CKPROV_STORAGE_DIR=$'caf\xe9' "$C" list"#,
+  ])
+  func textThatIsNotUTF8IsRefused(_ command: String) async throws {
+    let result = try await bench.shell(command)
+    #expect(result.status == 64 && result.text == "" && result.errors.contains("is not UTF-8"), "\(result.errors)")
+    #expect(try DiskFileSystem().names(in: bench.storage.path) == [])
+  }
 }

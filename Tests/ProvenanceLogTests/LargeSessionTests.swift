@@ -35,6 +35,22 @@ import Testing
     let prov = try storage.start("a", storage.options { $0.view = .never })
     for _ in 0..<256 { try prov.recordAction(action(note: note)) }
     try prov.close()
+    try await expectMemory(below: 32, arguments)
+  }
+
+  /// The same for many sessions of the reference's: of each file only what is listed is held.
+  @Test(arguments: [["list"], ["list", "--json"]])
+  func memoryDoesNotGrowWithTheNumberOfSessions(_ arguments: [String]) async throws {
+    let prov = try storage.start("a", storage.options { $0.view = .always })
+    try prov.recordAction(action(note: JSONString(String(repeating: "0123456789abcdef", count: 1 << 15))))
+    let session = try prov.close()
+    let json = try DiskFileSystem().bytes(of: prov.filePath)
+    for count in 0..<64 { try DiskFileSystem().write(json, to: "\(storage.sessions.path)/copy\(count).json") }
+    #expect(try storage.store.listSessions().map(\.sessionID) == Array(repeating: session.sessionID, count: 65))
+    try await expectMemory(below: 32, arguments)
+  }
+
+  private func expectMemory(below mebibytes: Int, _ arguments: [String]) async throws {
     let script = """
       import resource, subprocess, sys
       subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
@@ -46,6 +62,6 @@ import Testing
     }
     let result = try await runProgram("python3", ["-c", script, try commandPath()] + arguments + ["--storage-dir", storage.path])
     let kibibytes = try #require(Int(result.text.filter(\.isNumber)), "\(result.errors)")
-    #expect(kibibytes < 32 << 10, "\(arguments): \(kibibytes) KiB")
+    #expect(kibibytes < mebibytes << 10, "\(arguments): \(kibibytes) KiB")
   }
 }

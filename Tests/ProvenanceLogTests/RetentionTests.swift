@@ -153,7 +153,7 @@ struct RetentionTests {
       if case .create(log.path(of: "lock")) = operation { try? DiskFileSystem().setModificationTime(of: segment, to: fresh) }
       return nil
     }
-    SessionsDirectory(storageDirectory: storage.path, fileSystem: watched).removeExpired(hours: 48, now: now)
+    SessionsDirectory(storageDirectory: storage.path, fileSystem: watched).tidy(retentionHours: 48, now: now)
     #expect(try names == ["a.json", "a.log"])
     #expect(try storage.seqs("a") == [1])
   }

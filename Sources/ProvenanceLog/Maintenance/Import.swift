@@ -5,7 +5,8 @@ extension SessionsDirectory {
   /// Turns a session that the reference wrote into a log. It is accepted only if projecting the log gives the same bytes back; the original stays as it is, and
   /// the log gets its modification time.
   ///
-  /// - Throws: `LogError` `invalidInput` if the file is no session that can be reproduced exactly, `alreadyExists` if its id has a log.
+  /// - Throws: `LogError` `invalidInput` if the file is no session that can be reproduced exactly, `alreadyExists` if its id has a log, `locked` if one is being
+  ///   made.
   package func importSession(_ path: String) throws(LogError) -> SessionID {
     let file = try fileSystem.open(path, for: .reading)
     let status = try file.status()
@@ -21,7 +22,7 @@ extension SessionsDirectory {
     let legacy = try LegacySession(json)
     let id = legacy.header.sessionID
     try make()
-    guard try fileSystem.status(of: logPath(id)) == nil else {
+    guard try isFree(log(of: id)) else {
       throw LogError(.alreadyExists, "session '\(id)' has a log already", path: logPath(id))
     }
     if try fileSystem.status(of: viewPath(id)) != nil, try !isView(viewPath(id), of: legacy.header) {
@@ -29,15 +30,19 @@ extension SessionsDirectory {
     }
     var builder = try LogBuilder(legacy.header, in: self)
     let made = builder.log
+    // Until it has its name: while it is locked nobody takes it for a left-over.
+    let lock = builder.lock
+    defer { withExtendedLifetime(lock) {} }
     do throws(LogError) {
       try legacy.write(to: &builder, json)
       try checkProjection(of: made, id, gives: json)
       for name in try fileSystem.names(in: made.path) { try fileSystem.setModificationTime(of: made.path(of: name), to: modified) }
+      try removeUnfinished(log(of: id))
       guard try fileSystem.renameToNew(made.path, to: logPath(id)) else {
         throw LogError(.alreadyExists, "session '\(id)' has a log already", path: logPath(id))
       }
     } catch {
-      removeTemporary(made)
+      try? made.delete()
       throw error
     }
     try fileSystem.syncDirectory(self.path)
@@ -61,6 +66,20 @@ extension SessionsDirectory {
     guard offset == json.count else {
       throw LogError(.invalidInput, "something follows the session; it cannot be reproduced exactly and is left alone", offset: UInt64(offset))
     }
+  }
+
+  /// As for a new session: a creation that did not finish makes way, for nothing was acknowledged in it.
+  private func isFree(_ log: LogDirectory) throws(LogError) -> Bool {
+    guard let status = try fileSystem.status(of: log.path) else { return true }
+    guard status.kind == .directory else { return false }
+    return try log.segments().isEmpty
+  }
+
+  private func removeUnfinished(_ log: LogDirectory) throws(LogError) {
+    guard try fileSystem.status(of: log.path) != nil else { return }
+    let lock = try LogLock(.writer, of: log)
+    log.removeUnfinished()
+    withExtendedLifetime(lock) {}
   }
 }
 

@@ -4,6 +4,8 @@ internal import LogStorage
 /// A whole log that is made under a temporary name, of frames that are there already: for import and recovery.
 struct LogBuilder: ~Copyable {
   let log: LogDirectory
+  /// Held as long as someone has it, also behind `finish`.
+  let lock: LogLock
   private var writer: LogWriter
   private(set) var summary: SummaryBuilder
 
@@ -13,15 +15,18 @@ struct LogBuilder: ~Copyable {
   /// - Parameter directory: where the log's directory is made, under a name that no session has.
   init(_ header: SessionHeader, in directory: SessionsDirectory) throws(LogError) {
     let log = try directory.makeTemporaryLog(of: header.sessionID)
+    let lock: LogLock
     let writer: LogWriter
     do throws(LogError) {
-      writer = try LogWriter.start(log, header, lock: try LogLock(.writer, of: log)) { UInt32.random(in: .min ... .max) }
+      lock = try LogLock(.writer, of: log)
+      writer = try LogWriter.start(log, header, lock: lock) { UInt32.random(in: .min ... .max) }
     } catch {
-      directory.removeTemporary(log)
+      try? log.delete()
       throw error
     }
     self.header = header
     self.log = log
+    self.lock = lock
     self.writer = writer
     summary = SummaryBuilder(header)
   }
@@ -64,11 +69,5 @@ extension SessionsDirectory {
   /// A name that no session has: `.NAME.XXXXXXXX.SUFFIX`.
   func asidePath(_ name: String, _ suffix: String) -> String {
     LogStorage.path(path, ".\(name).\(String(UInt32.random(in: .min ... .max), radix: 16)).\(suffix)")
-  }
-
-  /// Takes away a log that was not finished; a failure is passed over, for what has such a name is swept.
-  func removeTemporary(_ log: LogDirectory) {
-    for name in (try? fileSystem.names(in: log.path)) ?? [] { try? fileSystem.remove(log.path(of: name)) }
-    try? fileSystem.removeDirectory(log.path)
   }
 }

@@ -57,6 +57,8 @@ extension SessionsDirectory {
     let modified = try original.modified()
     let header = try Salvage.header(of: original, id)
     var builder = try LogBuilder(header, in: self)
+    let made = builder.lock
+    defer { withExtendedLifetime(made) {} }
     do throws(LogError) {
       var result = try fill(&builder, original, id, mode)
       try check(builder.log, id, holds: result)
@@ -71,7 +73,7 @@ extension SessionsDirectory {
       result.original = aside
       return result
     } catch {
-      removeTemporary(builder.log)
+      try? builder.log.delete()
       throw error
     }
   }

@@ -4,9 +4,9 @@ package import LogStorage
 extension SessionsDirectory {
   /// Removes sessions that were last written more than `hours` ago, as the reference does when it opens one: by the newest modification time of their
   /// files. A session with a living writer or maintainer stays; what cannot be removed is passed over.
-  package func removeExpired(hours: Double, now: Timestamp) {
+  func removeExpired(hours: Double, now: Timestamp, among names: [String]) {
     let oldest = Double(now.microseconds) * 1000 - hours * 3600 * 1e9
-    guard let (logs, jsonFiles) = try? entries() else { return }
+    let (logs, jsonFiles) = entries(among: names)
     var logIDs: Set<String> = []
     for id in logs {
       logIDs.insert(id.description)
@@ -36,12 +36,9 @@ extension SessionsDirectory {
       // A view that outlived its log would look like a session; one of a damaged log is not known to be a view, and stays.
       if let header = try? log.state(of: id).checkpoint.header { try removeView(of: header) }
     }
-    let aside = path(".\(id).log.\(String(UInt32.random(in: .min ... .max), radix: 16)).removed")
+    let aside = LogStorage.path(path, ".\(id).log.\(String(UInt32.random(in: .min ... .max), radix: 16)).removed")
     try fileSystem.rename(log.path, to: aside)
     try fileSystem.syncDirectory(path)
-    for name in try fileSystem.names(in: aside) { try fileSystem.remove(LogStorage.path(aside, name)) }
-    try fileSystem.removeDirectory(aside)
+    try LogDirectory(path: aside, fileSystem: fileSystem).delete()
   }
-
-  private func path(_ name: String) -> String { LogStorage.path(path, name) }
 }

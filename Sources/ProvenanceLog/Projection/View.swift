@@ -15,9 +15,7 @@ extension SessionsDirectory {
   /// The same for a projection of which nothing was read yet.
   package func writeView(_ projection: inout SessionProjection) throws(LogError) {
     let id = projection.header.sessionID
-    guard try isFreeOrView(of: projection.header) else {
-      throw LogError(.alreadyExists, "a session of the reference's own stands here; move it away", path: viewPath(id))
-    }
+    try checkIsFreeOrView(viewPath(id), of: projection.header)
     try writeProjection(&projection, to: viewPath(id), in: fileSystem, modified: try log(of: id).modified())
   }
 
@@ -40,10 +38,20 @@ extension SessionsDirectory {
       && found["started_at"] == .string(JSONString(header.startedAt.description))
   }
 
-  private func isFreeOrView(of header: SessionHeader) throws(LogError) -> Bool {
-    let path = viewPath(header.sessionID)
-    guard try fileSystem.status(of: path) != nil else { return true }
-    return try isView(path, of: header)
+  private func checkIsFreeOrView(_ path: String, of header: SessionHeader?) throws(LogError) {
+    guard try fileSystem.status(of: path) != nil else { return }
+    if let header, try isView(path, of: header) { return }
+    throw LogError(.alreadyExists, "the JSON of another session stands here; move it away", path: path)
+  }
+
+  /// Refuses to replace, at any path, what may be a session's only copy: a JSON file of this directory that is no view of the session to be written.
+  /// - Parameter header: `nil` if the session to be written has none that could be read.
+  /// - Throws: `LogError` `alreadyExists`.
+  package func checkMayReplace(_ path: String, by header: SessionHeader?) throws(LogError) {
+    guard path.hasSuffix(".json") else { return }
+    let place = try fileSystem.status(of: LogStorage.path(parentDirectory(path), "."))
+    guard let place, try place.identity == fileSystem.status(of: LogStorage.path(self.path, "."))?.identity else { return }
+    try checkIsFreeOrView(path, of: header)
   }
 }
 

@@ -48,7 +48,7 @@ public final class ProvChain: Sendable {
   ) throws(LogError) {
     let directory = SessionsDirectory(storageDirectory: storageDirectory, fileSystem: options.fileSystem)
     try directory.make()
-    if let retentionHours { directory.removeExpired(hours: retentionHours, now: options.clock()) }
+    directory.tidy(retentionHours: retentionHours, now: options.clock())
     let startedAt = startedAt ?? options.clock()
     let recorder = try Recorder.start(directory, sessionID, options) { id in
       SessionHeader(
@@ -72,7 +72,7 @@ public final class ProvChain: Sendable {
   ) throws(LogError) {
     let directory = SessionsDirectory(storageDirectory: storageDirectory, fileSystem: options.fileSystem)
     let recorder = try Recorder.resume(directory, sessionID, options)
-    if let retentionHours { directory.removeExpired(hours: retentionHours, now: options.clock()) }
+    directory.tidy(retentionHours: retentionHours, now: options.clock())
     self.sessionID = sessionID
     self.options = options
     filePath = directory.viewPath(sessionID)

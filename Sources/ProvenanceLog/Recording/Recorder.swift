@@ -88,6 +88,7 @@ struct Recorder: ~Copyable {
     let size = try log.unsealedSize()
     if size > 256 << 20 { options.notice("session \(id): reading \(size >> 20) MiB of its log, to find where it ends") }
     let writer = try log.resume(id, lock: lock, zeroesAhead: options.zeroesAhead, randomSalt: options.saltSource)
+    log.removeUnfinishedSegments()
     if writer.bytesInDoubt > 0 {
       options.notice("session \(id): \(writer.bytesInDoubt) bytes behind the last whole record are in doubt and were left out")
     }
