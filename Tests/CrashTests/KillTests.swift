@@ -5,8 +5,7 @@ extension OneAtATime {
   /// SIGKILL at any moment: while the session starts, while actions come in, in a resume, in a close.
   struct KillTests {
     @Test func nothingAcknowledgedIsLost() async throws {
-      let storage = try TemporaryDirectory()
-      let command = try Command(storage: storage.path)
+      let command = try Command()
       var random = SeededGenerator(seed: seed)
       var figures = (rounds: 0, killed: 0, acknowledged: 0, sessions: 0, tornTails: 0)
       var session = KnownSession(id: "s0")

@@ -9,10 +9,20 @@ import Testing
 struct Command: Sendable {
   let program: String
   let storage: String
+  private let directory: TemporaryDirectory?
 
   init(storage: String) throws {
     program = try commandPath()
     self.storage = storage
+    directory = nil
+  }
+
+  /// Over a directory of its own, which goes with it.
+  init() throws {
+    program = try commandPath()
+    let directory = try TemporaryDirectory()
+    storage = directory.path
+    self.directory = directory
   }
 
   var sessions: String { storage + "/storage/sessions" }
@@ -63,7 +73,8 @@ struct KnownSession {
   init(id: String) { self.id = id }
 
   var arguments: [String] {
-    hasStarted ? ["record", "--ack", "--resume", id] : ["record", "--ack", "--label", "l", "--kernel-urn", "ckp://Kernel#K:v1.0", "--session-id", id]
+    let start = hasStarted ? ["--resume", id] : ["--label", "l", "--kernel-urn", "ckp://Kernel#K:v1.0", "--session-id", id]
+    return ["record", "--ack"] + start
   }
 
   /// A note that no other action of this session has.
@@ -99,8 +110,14 @@ struct KnownSession {
     var acknowledged: Int { Swift.max(0, lines.count - 1) }
   }
 
+  /// All of it, as if one run had acknowledged it.
+  var whole: Attempt {
+    Attempt(sent: notes, lines: hasStarted ? [id] + notes.indices.map { "\($0 + 1)" } : [])
+  }
+
   func record(_ command: Command, _ plan: Plan) async throws -> Attempt {
-    let words = plan.through + [command.program] + arguments + plan.options + ["--storage-dir", command.storage] + (plan.closes ? [] : ["--no-close"])
+    let options = plan.options + ["--storage-dir", command.storage] + (plan.closes ? [] : ["--no-close"])
+    let words = plan.through + [command.program] + arguments + options
     var attempt = Attempt(sent: plan.notes)
     var read: [String] = []
     let result = try await withProgram(words[0], Array(words.dropFirst())) { program in
@@ -137,10 +154,11 @@ struct KnownSession {
 
   /// What an attempt acknowledged is kept; of what it did not acknowledge, a prefix may be.
   ///
-  /// - Parameter mayLoseAll: an unsynced session that a power cut undid.
+  /// - Parameter promised: how many are kept for certain; `nil` for what was acknowledged.
   mutating func check(_ command: Command, _ attempt: Attempt, acknowledged promised: Int? = nil, _ place: Comment) async throws {
     if attempt.hasPrintedID { #expect(attempt.lines[0] == id, place) }
-    try #require(attempt.lines.dropFirst().elementsEqual((0..<attempt.acknowledged).map { String(notes.count + 1 + $0) }), "acknowledgements, \(place)")
+    let expected = (0..<attempt.acknowledged).map { String(notes.count + 1 + $0) }
+    try #require(Array(attempt.lines.dropFirst()) == expected, "acknowledgements, \(place)")
     guard let found = try await command.notes(id, place) else {
       try #require(!hasStarted && !attempt.hasPrintedID, "session \(id) is gone, \(place)")
       let verified = try await command.run("verify", id)

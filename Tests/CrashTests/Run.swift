@@ -9,7 +9,7 @@ import Testing
 enum OneAtATime {}
 
 /// The seed of this run.
-let seed = setting("CKPROV_SEED").flatMap { UInt64($0) } ?? UInt64.random(in: 0 ... 0xFFFF_FFFF)
+let seed = setting("CKPROV_SEED").flatMap { UInt64($0) } ?? UInt64(UInt32.random(in: .min ... .max))
 
 /// The rounds of one test: as many as the quick form has, as CKPROV_ROUNDS says, or as fit into CKPROV_SECONDS.
 struct Rounds: Sequence, IteratorProtocol {
