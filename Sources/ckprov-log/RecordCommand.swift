@@ -60,7 +60,7 @@ struct RecordCommand: ParsableCommand {
       let input = try InputStream(file, catchingSignals: true)
       var recording = try Recording(open(), input, acknowledges: ack)
       stop = try recording.run()
-      if stop == nil, !noClose { try recording.close() }
+      if stop == nil { if noClose { try recording.sync() } else { try recording.close() } }
     }
     if let stop { throw ExitCode(128 + stop.rawValue) }
   }
@@ -152,6 +152,9 @@ private struct Recording: ~Copyable {
       }
     }
   }
+
+  /// Left open: what a sync has to say is heard all the same.
+  func sync() throws(LogError) { try prov.sync() }
 
   mutating func close() throws(LogError) {
     guard !isClosed else { return }
