@@ -89,6 +89,8 @@ private let seekData: Int32 = 3
 private final class DiskFile: File {
   let path: String
   private let descriptor: FileDescriptor
+  /// Whether the file system counts the names of a file, and this one, which may be written to, had one when it was opened.
+  private let hasName: Bool
 
   init(_ path: String, _ mode: FileDescriptor.AccessMode, _ options: FileDescriptor.OpenOptions) throws(LogError) {
     self.path = path
@@ -98,6 +100,7 @@ private final class DiskFile: File {
     } catch {
       throw failure("cannot open this", path, error)
     }
+    hasName = mode == .readWrite && nameCount(descriptor) ?? 0 > 0
   }
 
   deinit {
@@ -138,6 +141,10 @@ private final class DiskFile: File {
   func sync() throws(LogError) {
     while fdatasync(descriptor.rawValue) != 0 {
       guard errno == EINTR else { throw failure("cannot sync this to stable storage", path) }
+    }
+    // What was put on stable storage in a file that has no name any more is kept for nobody.
+    guard !hasName || nameCount(descriptor) != 0 else {
+      throw LogError(.notFound, "another program has removed this while it was written", path: path)
     }
   }
 
@@ -183,6 +190,12 @@ private final class DiskFile: File {
     guard answer >= 0 else { throw failure("cannot ask who has locked this", path) }
     return answer == 1
   }
+}
+
+/// How many names a file has; `nil` if that can't be asked.
+private func nameCount(_ descriptor: FileDescriptor) -> Int? {
+  var result = stat()
+  return fstat(descriptor.rawValue, &result) == 0 ? Int(result.st_nlink) : nil
 }
 
 extension FileStatus {

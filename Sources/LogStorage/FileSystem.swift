@@ -41,7 +41,8 @@ package protocol File: AnyObject, Sendable {
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(LogError) -> Int
   /// - Returns: how many bytes were written, and the error that kept it from writing the rest.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) -> (written: Int, error: LogError?)
-  /// `fdatasync`: every byte whose `write` returned before this call is on stable storage when it returns.
+  /// `fdatasync`: every byte whose `write` returned before this call is on stable storage when it returns, in a file that can be found by its name.
+  /// - Throws: `LogError` `notFound` if the file was removed.
   func sync() throws(LogError)
   func truncate(to size: UInt64) throws(LogError)
   func status() throws(LogError) -> FileStatus

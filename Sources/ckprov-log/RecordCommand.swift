@@ -61,7 +61,7 @@ struct RecordCommand: ParsableCommand {
       let input = try InputStream(file, unless: signals)
       var recording = try Recording(open(), input, Output(unless: signals), acknowledges: ack)
       stop = try recording.run()
-      if stop == nil, !noClose { try recording.close() }
+      if stop == nil { if noClose { try recording.sync() } else { try recording.close() } }
     }
     if let stop { throw ExitCode(128 + stop.rawValue) }
   }
@@ -161,6 +161,9 @@ private struct Recording: ~Copyable {
     }
     return stop
   }
+
+  /// Left open: what a sync has to say is heard all the same.
+  func sync() throws(LogError) { try prov.sync() }
 
   mutating func close() throws(LogError) {
     guard !isClosed else { return }

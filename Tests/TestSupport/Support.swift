@@ -118,6 +118,15 @@ public struct RunningProgram {
   public func terminate() throws { try execution.send(signal: .terminate) }
   public func kill() throws { try execution.send(signal: .kill) }
 
+  /// Kills it after `delay`, meanwhile it may be fed; nothing happens if it has ended by then.
+  public func kill(after delay: Duration) -> Task<Void, Never> {
+    let execution = execution
+    return Task {
+      if delay > .zero { try? await Task.sleep(for: delay) }
+      try? execution.send(signal: .kill)
+    }
+  }
+
   fileprivate mutating func rest() async throws -> [UInt8] {
     while let block = try await blocks.next() { block.withUnsafeBytes { unread += $0 } }
     return unread

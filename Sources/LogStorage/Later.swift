@@ -1,0 +1,93 @@
+internal import Glibc
+
+/// Calls `body` on another thread, `delay` from now or soon after.
+///
+/// Not Dispatch: its timers take file descriptors, and where there are none left it ends the whole process.
+package func callLater(after delay: Duration, _ body: @escaping @Sendable () -> Void) {
+  Alarm.shared.add(Alarm.Call(due: .now + delay, body: body))
+}
+
+/// One thread that waits for what is due next; each call gets a thread of its own, so that a slow disk holds up nobody else's.
+private final class Alarm: @unchecked Sendable {
+  static let shared = Alarm()
+
+  struct Call {
+    let due: ContinuousClock.Instant
+    let body: @Sendable () -> Void
+  }
+
+  // What follows the two is touched only with the mutex held.
+  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+  private var calls: [Call] = []
+  /// What the thread waits for; `nil` while it has nothing to wait for.
+  private var due: ContinuousClock.Instant?
+  private var isRunning = false
+
+  private init() {
+    pthread_mutex_init(mutex, nil)
+    var attributes = pthread_condattr_t()
+    pthread_condattr_init(&attributes)
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    pthread_cond_init(changed, &attributes)
+  }
+
+  func add(_ call: Call) {
+    pthread_mutex_lock(mutex)
+    calls.append(call)
+    // Where no thread can be started now, the next call tries again.
+    if !isRunning { isRunning = startThread { Alarm.shared.run() } }
+    if due.map({ call.due < $0 }) ?? true { pthread_cond_signal(changed) }
+    pthread_mutex_unlock(mutex)
+  }
+
+  private func run() {
+    pthread_mutex_lock(mutex)
+    while true {
+      let now = ContinuousClock.now
+      while let index = calls.firstIndex(where: { $0.due <= now }) {
+        let body = calls.remove(at: index).body
+        if !startThread(body) {
+          pthread_mutex_unlock(mutex)
+          body()
+          pthread_mutex_lock(mutex)
+        }
+      }
+      due = calls.map(\.due).min()
+      if let due { wait(atMost: due - now) } else { pthread_cond_wait(changed, mutex) }
+    }
+  }
+
+  private func wait(atMost duration: Duration) {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    let (seconds, attoseconds) = duration.components
+    let nanoseconds = time.tv_nsec + Int(attoseconds / 1_000_000_000) + 1
+    time.tv_sec += Int(seconds) + nanoseconds / 1_000_000_000
+    time.tv_nsec = nanoseconds % 1_000_000_000
+    pthread_cond_timedwait(changed, mutex, &time)
+  }
+}
+
+/// - Returns: false if the system starts no more threads.
+private func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
+  final class Box {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  }
+  var attributes = pthread_attr_t()
+  pthread_attr_init(&attributes)
+  defer { pthread_attr_destroy(&attributes) }
+  pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+  pthread_attr_setstacksize(&attributes, 1 << 20)
+  let box = Unmanaged.passRetained(Box(body))
+  var thread = pthread_t()
+  let result = pthread_create(
+    &thread, &attributes,
+    { pointer in
+      Unmanaged<Box>.fromOpaque(pointer!).takeRetainedValue().body()
+      return nil
+    }, box.toOpaque())
+  if result != 0 { box.release() }
+  return result == 0
+}
