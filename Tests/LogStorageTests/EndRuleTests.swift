@@ -48,9 +48,10 @@ struct EndRuleTests {
       }
       #expect(classify(evidence) == expected, "\(evidence)")
     }
-    #expect(Dictionary(grouping: Self.all, by: { "\(classify($0))" }).mapValues(\.count) == [
-      "goesOn": 32, "corrupt": 92, "clean": 8, "writing": 10, "tornTail": 1, "tailInDoubt": 1,
-    ])
+    #expect(
+      Dictionary(grouping: Self.all, by: { "\(classify($0))" }).mapValues(\.count) == [
+        "goesOn": 32, "corrupt": 92, "clean": 8, "writing": 10, "tornTail": 1, "tailInDoubt": 1,
+      ])
   }
 
   // MARK: Named cases
