@@ -39,7 +39,12 @@ package struct Recovery: Sendable {
 extension SessionsDirectory {
   /// What recovering a session would keep; changes nothing, takes no lock.
   package func planRecovery(of id: SessionID, _ mode: RecoveryMode) throws(LogError) -> Recovery {
-    var salvage = try Salvage(log(of: id), id, mode)
+    try planRecovery(of: id, mode, holdsLock: false)
+  }
+
+  /// - Parameter holdsLock: the writer that seems to be at work is this one.
+  private func planRecovery(of id: SessionID, _ mode: RecoveryMode, holdsLock: Bool) throws(LogError) -> Recovery {
+    var salvage = try Salvage(log(of: id), id, mode, holdsLock: holdsLock)
     while try salvage.next() != nil {}
     return salvage.result
   }
@@ -52,10 +57,10 @@ extension SessionsDirectory {
     let original = log(of: id)
     let locks = (try LogLock(.writer, of: original), try LogLock(.maintainer, of: original))
     defer { withExtendedLifetime(locks) {} }
-    let plan = try planRecovery(of: id, mode)
+    let plan = try planRecovery(of: id, mode, holdsLock: true)
     guard plan.problemCount > 0 else { return plan }
     let modified = try original.modified()
-    let header = try Salvage.header(of: original, id)
+    let header = try Salvage.header(of: original, id, holdsLock: true)
     var builder = try LogBuilder(header, in: self)
     let made = builder.lock
     defer { withExtendedLifetime(made) {} }
@@ -79,7 +84,7 @@ extension SessionsDirectory {
   }
 
   private func fill(_ builder: inout LogBuilder, _ log: LogDirectory, _ id: SessionID, _ mode: RecoveryMode) throws(LogError) -> Recovery {
-    var salvage = try Salvage(log, id, mode)
+    var salvage = try Salvage(log, id, mode, holdsLock: true)
     while let kind = try salvage.next() {
       let payload = salvage.payload
       try payload.withRawBytes { bytes throws(LogError) in try builder.append(kind, bytes) }
@@ -122,17 +127,17 @@ private struct Salvage: ~Copyable {
   private var end: SessionEnd?
   private var isFinished = false
 
-  init(_ log: LogDirectory, _ id: SessionID, _ mode: RecoveryMode) throws(LogError) {
-    let header = try Self.header(of: log, id)
-    let reader = try LogReader.open(log, of: id, goesBehindTail: mode == .salvage)
+  init(_ log: LogDirectory, _ id: SessionID, _ mode: RecoveryMode, holdsLock: Bool) throws(LogError) {
+    let header = try Self.header(of: log, id, holdsLock: holdsLock)
+    let reader = try LogReader.open(log, of: id, holdsLock: holdsLock, goesBehindTail: mode == .salvage)
     self.mode = mode
     self.reader = reader
     summary = SummaryBuilder(header)
   }
 
   /// From the session-started frame, or any checkpoint.
-  static func header(of log: LogDirectory, _ id: SessionID) throws(LogError) -> SessionHeader {
-    var reader = try LogReader.open(log, of: id, goesBehindTail: true)
+  static func header(of log: LogDirectory, _ id: SessionID, holdsLock: Bool) throws(LogError) -> SessionHeader {
+    var reader = try LogReader.open(log, of: id, holdsLock: holdsLock, goesBehindTail: true)
     while let item = try reader.nextItem() {
       guard case .frame(let frame) = item else { continue }
       let payload = try reader.payload
@@ -162,6 +167,8 @@ private struct Salvage: ~Copyable {
     if !isFinished {
       isFinished = true
       if case .tornTail(let damage)? = reader.ending { result.note(damage) }
+      // Where the last chunks of a sealed log are lost its index still says what they held.
+      if let closing = reader.closingCheckpoint { try? closing.withRawBytes { bytes throws(LogError) in apply(try Checkpoint(payload: bytes)) } }
       lose(upTo: nextSeq)
       if let end, summary.summary.end == nil, isKeeping {
         payload = try end.payload()
@@ -178,9 +185,7 @@ private struct Salvage: ~Copyable {
       switch frame.kind {
       case .sessionStarted, .mark: return false
       case .checkpoint:
-        let checkpoint = try payload.withRawBytes { bytes throws(LogError) in try Checkpoint(payload: bytes) }
-        nextSeq = max(nextSeq, checkpoint.summary.nextSeq)
-        end = checkpoint.summary.end
+        try payload.withRawBytes { bytes throws(LogError) in apply(try Checkpoint(payload: bytes)) }
         return false
       case .action:
         let seq = try payload.withRawBytes { bytes throws(LogError) in try ActionOutline(payload: bytes).seq }
@@ -207,6 +212,12 @@ private struct Salvage: ~Copyable {
       if mode == .tail { isKeeping = false }
       return false
     }
+  }
+
+  /// It may know of what is lost.
+  private mutating func apply(_ checkpoint: Checkpoint) {
+    nextSeq = max(nextSeq, checkpoint.summary.nextSeq)
+    end = checkpoint.summary.end
   }
 
   private mutating func apply(_ frame: FrameHeader) throws(LogError) {
