@@ -99,7 +99,8 @@ extension OneAtATime {
       var counts: [String: Int] = [:]
       var faults: [Fault] = []
       for line in String(decoding: try DiskFileSystem().bytes(of: trace), as: UTF8.self).split(separator: "\n") {
-        let words = line.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
+        // Short process ids are padded.
+        let words = line.split(separator: " ", maxSplits: 1).map { $0.drop { $0 == " " } }
         guard words.count == 2, let parenthesis = words[1].firstIndex(of: "("), !words[1].contains("resumed>") else { continue }
         let call = String(words[1][..<parenthesis])
         counts["\(words[0]) \(call)", default: 0] += 1
