@@ -60,7 +60,7 @@ extension LogReader {
   private func sequenceBehind(_ limit: Limit) -> UInt64 {
     if case .header(let header) = later { return header.firstSequence }
     if let index = file.index { return index.lastSequence + 1 }
-    return segment.firstSequence + 2
+    return segment.vouchesBelow
   }
 
   /// Goes on with the chunk behind one that can't be unpacked.

@@ -32,6 +32,8 @@ package struct LogReader: ~Copyable {
   var isInterrupted = false
   /// Raw bytes of the current file when it was last asked.
   var fileSize: UInt64 = 0
+  /// Frames with a lower sequence are copies of such as were read before they were copied.
+  var passesBelow: UInt64 = 0
   private var frame: FrameHeader?
   var lastLook: Look?
   private var failure: LogError?
@@ -242,7 +244,7 @@ package struct LogReader: ~Copyable {
           sequence: header.sequence, offset: offset)
       }
       take(header)
-      return .item(.frame(header))
+      return header.sequence < passesBelow ? .again : .item(.frame(header))
     case .segmentHeader:
       guard let header = try segmentHeaderIfWhole(at: offset), header.sessionID == segment.sessionID,
         isInterrupted ? header.firstSequence >= nextSequence : header.predecessor == segmentEnd
@@ -330,16 +332,13 @@ package struct LogReader: ~Copyable {
         hasFramesBehind: false), doubtEnd: offset)
     guard next == .none else { return look }
     if !limit.isKnown {
-      look.evidence.isVouchedFor = isVouchedForByItsName
+      look.evidence.isVouchedFor = nextSequence < segment.vouchesBelow
       try lookBehind(&look)
       if look.evidence.place == .other, look.doubtEnd == offset { look.evidence.place = .blank }
     }
     look.evidence.hasWriter = holdsLock ? false : try log.hasLivingWriter()
     return look
   }
-
-  /// What a segment begins with was synced before the file got its name.
-  private var isVouchedForByItsName: Bool { nextSequence < segment.firstSequence + (segment.firstSequence == 0 ? 2 : 1) }
 
   /// What stands behind the place, and whether it says that the frame that is missing here was on stable storage.
   private mutating func lookBehind(_ look: inout Look) throws(LogError) {
