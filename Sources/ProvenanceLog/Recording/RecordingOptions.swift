@@ -1,3 +1,4 @@
+internal import Dispatch
 package import LogStorage
 
 extension ProvChain {
@@ -38,6 +39,8 @@ extension ProvChain {
     public var segmentSizeMax: UInt64 = 64 << 20
 
     package var sleep: @Sendable (Duration) -> Void = { sleepThread($0) }
+    /// Runs the body once, on any thread, when so much time has passed.
+    package var timer: @Sendable (Duration, @escaping @Sendable () -> Void) -> Void = { runLater(after: $0, $1) }
     package var fileSystem: any FileSystem = DiskFileSystem()
     package var saltSource: @Sendable () -> UInt32 = { UInt32.random(in: .min ... .max) }
 
@@ -46,4 +49,10 @@ extension ProvChain {
     /// Prints a line to standard error; for `liveLine` and `notice`.
     public static let standardError: @Sendable (String) -> Void = { line in writeStandardError(line) }
   }
+}
+
+private func runLater(after delay: Duration, _ body: @escaping @Sendable () -> Void) {
+  let (seconds, attoseconds) = min(max(delay, .zero), .seconds(1 << 32)).components
+  let interval = DispatchTimeInterval.microseconds(Int(seconds) * 1_000_000 + Int(attoseconds / 1_000_000_000_000))
+  DispatchQueue.global().asyncAfter(deadline: .now() + interval, execute: body)
 }

@@ -1,4 +1,3 @@
-internal import Dispatch
 internal import LogStorage
 internal import Synchronization
 
@@ -71,9 +70,7 @@ final class SharedRecorder: Sendable {
   /// Once `syncInterval` after a record: with `process` this is what puts it on stable storage; then, if no other came, a mark says so.
   private func scheduleSync() {
     guard !syncIsScheduled.exchange(true, ordering: .relaxed) else { return }
-    let (seconds, attoseconds) = min(max(options.syncInterval, .zero), .seconds(1 << 32)).components
-    let delay = DispatchTimeInterval.microseconds(Int(seconds) * 1_000_000 + Int(attoseconds / 1_000_000_000_000))
-    DispatchQueue.global().asyncAfter(deadline: .now() + delay) { [weak self] in
+    options.timer(options.syncInterval) { [weak self] in
       guard let self else { return }
       self.syncIsScheduled.store(false, ordering: .relaxed)
       self.syncAndMark()
