@@ -20,20 +20,25 @@ package struct SessionsDirectory: Sendable {
 
   package func viewPath(_ id: SessionID) -> String { LogStorage.path(path, "\(id).json") }
 
-  /// Makes the directory and those above it that are missing, as the reference does, each durable in its parent.
+  /// Makes the directory and those above it that are missing, as the reference does, each durable in its parent before one is made in it.
+  ///
+  /// So of what is there already only the innermost may not be durable yet: who made it may have died, or failed, before its parent was synced.
   package func make() throws(LogError) {
-    if try fileSystem.status(of: path) != nil { return }
-    var made: [String] = []
     var missing: [String] = []
     var current = path
-    while try fileSystem.status(of: current) == nil {
+    while try fileSystem.status(of: current) == nil, current != parentDirectory(current) {
       missing.append(current)
-      let parent = parentDirectory(current)
-      if parent == current { break }
-      current = parent
+      current = parentDirectory(current)
     }
-    for directory in missing.reversed() where try fileSystem.makeDirectory(directory) { made.append(directory) }
-    for directory in made.reversed() { try fileSystem.syncDirectory(parentDirectory(directory)) }
+    do throws(LogError) {
+      try fileSystem.syncDirectory(parentDirectory(current))
+    } catch let error where error.code == .noPermission {
+      // Who may not even list that directory has not made anything in it.
+    }
+    for directory in missing.reversed() {
+      _ = try fileSystem.makeDirectory(directory)
+      try fileSystem.syncDirectory(parentDirectory(directory))
+    }
   }
 
   /// All names in the directory; none if there is no directory.

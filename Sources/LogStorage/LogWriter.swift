@@ -261,6 +261,8 @@ package struct LogWriter: ~Copyable {
   package mutating func roll(_ checkpoint: Checkpoint) throws(LogError) {
     precondition(pendingFrames == 0, "frames must be flushed before the segment ends")
     cutToSize()
+    // A mark needs no sync of its own, but the next header vouches for it.
+    endsWithMark = false
     try sync()
     let end = SegmentEnd(salt: salt, size: size, lastSequence: nextSequence - 1, lastCRC: lastCRC)
     let new: NewSegment
