@@ -99,14 +99,14 @@ extension OneAtATime {
       var counts: [String: Int] = [:]
       var faults: [Fault] = []
       for line in String(decoding: try DiskFileSystem().bytes(of: trace), as: UTF8.self).split(separator: "\n") {
-        let words = line.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
-        guard words.count == 2, let parenthesis = words[1].firstIndex(of: "("), !words[1].contains("resumed>") else { continue }
+        // The process, perhaps padded, then the call.
+        let words = line.split(separator: " ", omittingEmptySubsequences: true)
+        guard words.count >= 2, let parenthesis = words[1].firstIndex(of: "("), !line.contains("resumed>") else { continue }
         let call = String(words[1][..<parenthesis])
         counts["\(words[0]) \(call)", default: 0] += 1
         // What the loader and the runtime do is not the command's doing.
-        let isOfTheCommand =
-          line.contains(command.storage) || (call == "write" && words[1].hasPrefix("write(1<")) || (call == "read" && words[1].hasPrefix("read(0<"))
-        guard isOfTheCommand, let number = counts["\(words[0]) \(call)"] else { continue }
+        let isStandardStream = words[1].hasPrefix("write(1<") || words[1].hasPrefix("read(0<")
+        guard isStandardStream || line.contains(command.storage), let number = counts["\(words[0]) \(call)"] else { continue }
         for error in ["EIO", "ENOSPC", "EINTR"] + (call == "openat" ? ["EMFILE"] : []) {
           faults.append(Fault(call: call, error: error, number: number, isForGood: false))
           // An endless row of interruptions is none that a kernel makes.
