@@ -19,10 +19,8 @@ package struct SessionsDirectory: Sendable {
 
   package func viewPath(_ id: SessionID) -> String { LogStorage.path(path, "\(id).json") }
 
-  /// Makes the directory and those above it that are missing, as the reference does, each durable in its parent.
+  /// Makes the directory and those above it that are missing, as the reference does, each durable in its parent before anything is made in it.
   package func make() throws(LogError) {
-    if try fileSystem.status(of: path) != nil { return }
-    var made: [String] = []
     var missing: [String] = []
     var current = path
     while try fileSystem.status(of: current) == nil {
@@ -31,8 +29,14 @@ package struct SessionsDirectory: Sendable {
       if parent == current { break }
       current = parent
     }
-    for directory in missing.reversed() where try fileSystem.makeDirectory(directory) { made.append(directory) }
-    for directory in made.reversed() { try fileSystem.syncDirectory(parentDirectory(directory)) }
+    // Whoever made the lowest one that is there may have died before it was durable. One above it that may not be read was not made here.
+    if current == path || current == parentDirectory(path) {
+      do throws(LogError) { try fileSystem.syncDirectory(parentDirectory(current)) } catch let error where error.code == .noPermission {}
+    }
+    for directory in missing.reversed() {
+      _ = try fileSystem.makeDirectory(directory)
+      try fileSystem.syncDirectory(parentDirectory(directory))
+    }
   }
 
   /// What stands in the directory: sessions with a log, and the names, without `.json`, of the JSON files, both sorted. Empty if there is no directory.

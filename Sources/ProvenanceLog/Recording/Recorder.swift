@@ -85,6 +85,9 @@ struct Recorder: ~Copyable {
     if let header, try log.state(of: id).checkpoint.header != header {
       throw LogError(.notFound, "the session was removed, and another one has its id now", path: log.path)
     }
+    // Whoever started the session may have died before its name was durable.
+    try directory.make()
+    try directory.fileSystem.syncDirectory(directory.path)
     let writer = try log.resume(id, lock: lock, randomSalt: options.saltSource)
     if writer.bytesInDoubt > 0 {
       options.notice("session \(id): \(writer.bytesInDoubt) bytes behind the last whole record are in doubt and were left out")
