@@ -22,7 +22,8 @@ package struct SessionsDirectory: Sendable {
 
   /// Makes the directory and those above it that are missing, as the reference does, each durable in its parent before one is made in it.
   ///
-  /// So of what is there already only the innermost may not be durable yet: who made it may have died, or failed, before its parent was synced.
+  /// Of what is there already the innermost may not be durable yet: who made it may have died, or failed, before its parent was synced; nor `storage`, if another
+  /// program made it.
   package func make() throws(LogError) {
     var missing: [String] = []
     var current = path
@@ -30,10 +31,13 @@ package struct SessionsDirectory: Sendable {
       missing.append(current)
       current = parentDirectory(current)
     }
-    do throws(LogError) {
-      try fileSystem.syncDirectory(parentDirectory(current))
-    } catch let error where error.code == .noPermission {
-      // Who may not even list that directory has not made anything in it.
+    let parents = [parentDirectory(current)] + (current == path ? [storageDirectory] : [])
+    for parent in parents {
+      do throws(LogError) {
+        try fileSystem.syncDirectory(parent)
+      } catch let error where error.code == .noPermission {
+        // Who may not even list that directory has not made anything in it.
+      }
     }
     for directory in missing.reversed() {
       _ = try fileSystem.makeDirectory(directory)
