@@ -8,7 +8,7 @@ import Testing
 /// Power cuts at every moment of every workload, on the simulated disk, with every part of what was not durable there or not.
 ///
 /// The quick form looks at CKPROV_STATES states of each workload; with CKPROV_SECONDS it goes on for so long. CKPROV_SEED repeats a run.
-struct CrashTests {
+struct CrashExplorerTests {
   @Test func noCrashLosesWhatWasPromised() throws {
     let seed = setting("CKPROV_SEED").flatMap { UInt64($0) } ?? UInt64.random(in: .min ... .max)
     let seconds = setting("CKPROV_SECONDS").flatMap { Double($0) }
