@@ -55,6 +55,7 @@ let package = Package(
     .testTarget(name: "ProvenanceLogTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "CommandTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport", "ckprov-log"], swiftSettings: strict),
+    .testTarget(name: "DamageTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "CrashTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport", "ckprov-log"], swiftSettings: strict),
   ],

@@ -23,6 +23,8 @@ package struct ChunkEntry: Sendable, Equatable {
 /// The end of a sealed file: its index, closing checkpoint and trailer (Format/segment.md).
 package struct SealedIndex: Sendable, Equatable {
   package static let trailerSize = 72
+  /// Magic and size of the skippable frame that all of it is.
+  static let headerSize = 8
   /// The most raw bytes of a chunk that holds more than one frame.
   package static let chunkSizeMax = 262_144
   static let magic: [UInt8] = [0x89, 0x43, 0x4B, 0x50, 0x53, 0x0D, 0x0A, 0x1A]
@@ -48,17 +50,25 @@ package struct SealedIndex: Sendable, Equatable {
     guard version == SegmentHeader.version, trailer.u32(at: 64) == 0 else {
       throw LogError(.unsupportedVersion, "the sealed file has format version \(version) or features that this program does not know")
     }
-    let size = UInt64(trailer.u32(at: 32)) * UInt64(ChunkEntry.size) + UInt64(trailer.u32(at: 36)) + UInt64(trailerSize)
-    guard size <= fileSize, trailer.u32(at: 36) <= checkpointPayloadSizeMax else {
+    let count = UInt64(trailer.u32(at: 32))
+    let size = count * UInt64(ChunkEntry.size) + UInt64(trailer.u32(at: 36)) + UInt64(headerSize + trailerSize)
+    // Each entry stands for a chunk in the file.
+    guard size + count * UInt64(LZ4FrameHeader.frameSizeMin) <= fileSize, trailer.u32(at: 36) <= checkpointPayloadSizeMax else {
       throw LogError(.corrupt, "the sealed file's index is larger than the file")
     }
     return Int(size)
   }
 
   /// Reads the index out of the last `size(trailer:fileSize:)` bytes of a file.
-  /// - Throws: `LogError` `corrupt` if a checksum is wrong or the chunks do not lie side by side.
-  package init(_ bytes: UnsafeRawBufferPointer, fileSize: UInt64) throws(LogError) {
+  /// - Throws: `LogError` `corrupt` if a checksum is wrong, or the chunks do not lie side by side and in order.
+  package init(_ frame: UnsafeRawBufferPointer, fileSize: UInt64) throws(LogError) {
+    guard frame.count >= Self.headerSize + Self.trailerSize else { throw LogError(.corrupt, "the sealed file is too short") }
+    let bytes = UnsafeRawBufferPointer(rebasing: frame[Self.headerSize...])
     let trailer = UnsafeRawBufferPointer(rebasing: bytes[(bytes.count - Self.trailerSize)...])
+    // Read at two times, it may be another one than that which told the size.
+    guard frame.u32(at: 0) == Self.skippableMagic, frame.u32(at: 4) == bytes.count,
+      try Self.size(trailer: trailer, fileSize: fileSize) == frame.count
+    else { throw LogError(.corrupt, "the sealed file's index does not begin as it must") }
     let covered = UnsafeRawBufferPointer(rebasing: bytes[0..<bytes.count - Self.trailerSize])
     guard crc32c(0, covered) == trailer.u32(at: 40) else { throw LogError(.corrupt, "the sealed file's index is damaged") }
     rawSize = trailer.u64(at: 0)
@@ -69,17 +79,19 @@ package struct SealedIndex: Sendable, Equatable {
     lastCRC = trailer.u32(at: 48)
     let count = Int(trailer.u32(at: 32))
     chunks.reserveCapacity(count)
-    var (raw, file) = (UInt64(0), UInt64(0))
+    var (raw, file, sequence) = (UInt64(0), UInt64(0), firstSequence)
     for index in 0..<count {
       let entry = ChunkEntry(UnsafeRawBufferPointer(rebasing: covered[index * ChunkEntry.size..<(index + 1) * ChunkEntry.size]))
-      guard entry.rawOffset == raw, entry.fileOffset == file, entry.isPossible else {
+      let isInOrder = index == 0 ? entry.firstSequence == firstSequence : sequence...max(sequence, lastSequence) ~= entry.firstSequence
+      guard entry.rawOffset == raw, entry.fileOffset == file, entry.isPossible, isInOrder else {
         throw LogError(.corrupt, "the sealed file's index contradicts itself at chunk \(index)")
       }
       raw += UInt64(entry.rawSize)
       file += UInt64(entry.fileSize)
+      sequence = entry.firstSequence
       chunks.append(entry)
     }
-    guard raw == rawSize, file + 8 + UInt64(bytes.count) == fileSize, count > 0, firstSequence <= lastSequence,
+    guard raw == rawSize, file + UInt64(frame.count) == fileSize, count > 0, firstSequence <= lastSequence,
       lastSequence < FrameHeader.sequenceMax, nextSeq >= 1
     else {
       throw LogError(.corrupt, "the sealed file's index does not fit the file")
@@ -142,11 +154,14 @@ extension ChunkEntry {
     guard isPossible else { return nil }
   }
 
-  /// What bounds the memory that unpacking takes.
+  /// What bounds the memory that unpacking takes. Packing makes nothing much longer.
   fileprivate var isPossible: Bool {
     rawSize > 0 && rawSize <= SegmentHeader.sizeMax + FrameHeader.frameSize(payload: FrameHeader.payloadSizeMax)
-      && (rawSize + 254) / 255 <= fileSize
+      && (rawSize + 254) / 255 <= fileSize && fileSize <= Self.fileSizeMax(rawSize: rawSize)
   }
+
+  /// The longest LZ4 frame that a chunk of this many raw bytes may be.
+  package static func fileSizeMax(rawSize: Int) -> Int { 2 * rawSize + 1024 }
 
   fileprivate mutating func include(_ generatedAt: Timestamp) {
     earliest = min(earliest, generatedAt.microseconds)
@@ -203,7 +218,7 @@ package struct Sealer: ~Copyable {
     index.lastCRC = header.headerCRC
     guard header.kind == .action else { return }
     let payload = UnsafeRawBufferPointer(rebasing: frame[FrameHeader.size..<FrameHeader.size + header.payloadSize])
-    nextSeq = try ActionOutline(payload: payload).seq + 1
+    nextSeq = max(1, try ActionOutline(payload: payload).seq &+ 1)
     entry?.include(try generatedAt(ofAction: payload))
   }
 
@@ -242,19 +257,22 @@ package struct LZ4FrameHeader {
   package static let size = 15
   /// At the end of the frame, behind the empty block: of its content.
   package static let checksumSize = 4
+  /// Of a frame without blocks.
+  static let frameSizeMin = size + 4 + checksumSize
 
   package let contentSize: UInt64
 
   /// `nil` if these bytes are not the start of a frame as this format has them: content size and checksum on, no dictionary, no block checksums.
-  package init?(_ bytes: [UInt8]) {
+  package init?(_ bytes: ArraySlice<UInt8>) {
+    let bytes = Array(bytes)
     guard bytes.count == Self.size, bytes.starts(with: [0x04, 0x22, 0x4D, 0x18]), bytes[4] & 0b1101_1111 == 0b0100_1100 else { return nil }
     contentSize = bytes.withUnsafeBytes { $0.u64(at: 6) }
   }
 
   /// Bytes of a block, from the word before it; 0 for the end of the frame, `nil` if it is too long for any.
-  package static func blockSize(_ word: [UInt8]) -> Int? {
+  package static func blockSize(_ word: ArraySlice<UInt8>) -> Int? {
     guard word.count == 4 else { return nil }
-    let size = word.withUnsafeBytes { Int($0.u32(at: 0) & 0x7FFF_FFFF) }
+    let size = Int(word.reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) } & 0x7FFF_FFFF)
     return size <= 4 << 20 ? size : nil
   }
 }

@@ -81,7 +81,8 @@ package struct SegmentFileName: Sendable, Hashable, Comparable, CustomStringConv
     let isSealed = name.hasSuffix(".seg.lz4")
     guard isSealed || name.hasSuffix(".seg") else { return nil }
     let digits = name.dropLast(isSealed ? 8 : 4)
-    guard digits.utf8.count == 20, digits.utf8.allSatisfy({ 0x30...0x39 ~= $0 }), let sequence = UInt64(digits) else { return nil }
+    guard digits.utf8.count == 20, digits.utf8.allSatisfy({ 0x30...0x39 ~= $0 }), let sequence = UInt64(digits), sequence <= FrameHeader.sequenceMax
+    else { return nil }
     self.init(firstSequence: sequence, isSealed: isSealed)
   }
 

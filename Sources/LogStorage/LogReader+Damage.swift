@@ -46,7 +46,7 @@ extension LogReader {
       return found == nil
     }
     guard let found else {
-      offset = stopped < end ? stopped : limit.offset
+      offset = max(offset, stopped < end ? stopped : limit.offset)
       // What the segment began with may be lost, too; asked again, its name must not vouch for it for ever.
       if stopped >= end { nextSequence = max(expected, sequenceBehind(limit)) }
       return
@@ -61,6 +61,17 @@ extension LogReader {
     if case .header(let header) = later { return header.firstSequence }
     if let index = file.index { return index.lastSequence + 1 }
     return segment.vouchesBelow
+  }
+
+  /// A sealed file whose first chunk, with the header in it, can't be unpacked: the index says what stands in the others.
+  mutating func enterBehindChunk(_ damage: Damage) -> Damage {
+    let first = file.name.firstSequence
+    segment = SegmentHeader(
+      sessionID: sessionID ?? segment.sessionID, salt: segment.salt, firstSequence: first, firstSeq: 1,
+      predecessor: first == 0 ? nil : SegmentEnd(salt: 0, size: 0, lastSequence: first - 1, lastCRC: 0))
+    segmentStart = 0
+    vouchedBelow = max(vouchedBelow, first, file.index.map { $0.lastSequence + 1 } ?? 0)
+    return skipChunk(damage)
   }
 
   /// Goes on with the chunk behind one that can't be unpacked.
@@ -112,12 +123,13 @@ extension LogReader {
   /// - Returns: where it was stopped by `body`, by a chunk that can't be unpacked, or by the end of the part.
   @discardableResult
   mutating func scan(from start: UInt64, to end: UInt64, _ body: (UInt64, UnsafeRawBufferPointer) -> Bool) throws(LogError) -> UInt64 {
-    let headersSize = SegmentHeader.sizeMax
+    let headersSize = SegmentHeader.sizeMax + 8
     var at = start
     while at < end {
       let window: UnsafeRawBufferPointer
       do throws(LogError) {
-        window = try file.bytes(at: at, atLeast: Int(min(end - at, UInt64(SegmentFile.windowSize))))
+        // No more than that: what is in memory is not to be moved for a few bytes more at each damage.
+        window = try file.bytes(at: at, atLeast: Int(min(end - at, UInt64(headersSize))))
       } catch {
         guard let damage = error.damage, damage.cause == .chunk else { throw error }
         return damage.offset
@@ -126,7 +138,7 @@ extension LogReader {
       guard size > 0 else { return end }
       // The last headers of a window are looked at in the next one, where all of them is there.
       let isLast = at + UInt64(size) >= end
-      let stop = isLast ? size : max(8, size - headersSize)
+      let stop = isLast ? size : max(8, size - SegmentHeader.sizeMax)
       if !UnsafeRawBufferPointer(rebasing: window[..<size]).contains(where: { $0 != 0 }) {
         at += UInt64((size + 7) & ~7)
         if at < end { at = max(at, try file.nextData(from: at).map { $0 & ~7 } ?? end) }

@@ -7,6 +7,7 @@ extension LogReader {
   mutating func enterFile() throws(LogError) -> Step {
     position = .inFile
     lastLook = nil
+    searches = 0
     fileSize = try file.rawSize()
     if try anotherFileIsUsed() { return .again }
     try lookAhead()
@@ -15,6 +16,7 @@ extension LogReader {
       header = try segmentHeader(at: 0)
     } catch {
       guard error.code == .corrupt else { throw error }
+      if let chunk = error.damage, file.name.firstSequence >= nextSequence { return .item(.damage(enterBehindChunk(chunk))) }
       let damage = try enterWithoutHeader(error)
       if damage.size == fileSize { position = .behindFile }
       return .item(.damage(damage))
@@ -24,7 +26,7 @@ extension LogReader {
       passesBelow = taken
       return .again
     }
-    let damage = linkDamage(header)
+    let damage = linkDamage(header) ?? firstSequenceDamage(header)
     if header.firstSequence < nextSequence || damage?.cause == .otherSession {
       position = .behindFile
       return .item(.damage(damage ?? self.damage(.otherSegment, "the frames of this file stand in another one, too", at: 0, size: fileSize)))
@@ -32,6 +34,11 @@ extension LogReader {
     try enter(header, at: 0)
     if skipsSealedFiles { skipSealedFile() }
     return damage.map { .item(.damage($0)) } ?? .again
+  }
+
+  private func firstSequenceDamage(_ header: SegmentHeader) -> Damage? {
+    guard let index = file.index, index.firstSequence != header.firstSequence else { return nil }
+    return damage(.sealedTrailer, "the sealed file's trailer says that it begins with sequence \(index.firstSequence)", at: 0)
   }
 
   /// What a file's header says, compared with what was read before it.
@@ -69,6 +76,7 @@ extension LogReader {
     offset = start + UInt64(SegmentHeader.declaredSize(bytes) ?? SegmentHeader.size)
     nextSequence = header.firstSequence
     isInterrupted = false
+    settled = nil
     vouchedBelow = max(vouchedBelow, header.vouchesBelow, file.index.map { $0.lastSequence + 1 } ?? 0)
   }
 
@@ -86,13 +94,14 @@ extension LogReader {
     guard file.name.isSealed else { return nil }
     position = .atEndOfSealedFile
     guard let index = file.index else { return damage(.sealedIndex, file.indexError?.message ?? "the index is damaged") }
-    guard !isInterrupted, index.lastSequence != nextSequence - 1 || index.lastSalt != segment.salt || index.lastCRC != lastCRC else { return nil }
+    guard !isInterrupted, index.lastSequence != nextSequence &- 1 || index.lastSalt != segment.salt || index.lastCRC != lastCRC else { return nil }
     return damage(.sealedTrailer, "the sealed file's trailer differs from what the file holds")
   }
 
   /// What is read next is the file behind the current one.
   mutating func nextFile() throws(LogError) -> Step {
     guard let next = try openIfThere(files[fileIndex + 1]) else { return try findReplacement() }
+    settled = nil
     if position != .behindFile { predecessor = segmentEnd }
     fileIndex += 1
     file = next
@@ -121,15 +130,21 @@ extension LogReader {
     }
   }
 
-  /// Whether there are other files behind the current one than when they were listed.
-  mutating func filesHaveChanged() throws(LogError) -> Bool {
-    if readsOneFile { return false }
+  /// If there are other files behind the current one than when they were listed: what to do.
+  mutating func changedFiles() throws(LogError) -> Step? {
+    if readsOneFile { return nil }
     let last = max(file.name.firstSequence, file.index?.lastSequence ?? 0)
-    let behind = try log.segments().filter { $0.firstSequence > last }
-    guard behind != Array(files[(fileIndex + 1)...]) else { return false }
+    let listing = try log.segments()
+    let behind = listing.filter { $0.firstSequence > last }
+    let isSame = behind == Array(files[(fileIndex + 1)...])
+    if isSame, try !file.isReplaced(in: log) { return nil }
+    settled = nil
+    // What stood behind the current file may stand in a wider one now, with what was read of it.
+    if let step = try goOnInWider(listing) { return step }
+    if isSame { return nil }
     files = files[...fileIndex] + behind
     try lookAhead()
-    return true
+    return .again
   }
 
   /// A sealed file may stand beside those that it was made of, where that work was interrupted: it is used if all of it is whole, else they are.
@@ -139,7 +154,9 @@ extension LogReader {
     let covered = files[(fileIndex + 1)...].prefix { $0.firstSequence <= last }.count
     guard covered > 0 else { return false }
     if file.index != nil, try isWhole(file.name) {
-      files.removeSubrange((fileIndex + 1)...(fileIndex + covered))
+      // One that reaches further than the wide one is none that this was made of, and is named.
+      let reachesFurther = try self.reachesFurther(files[fileIndex + covered], than: last)
+      files.removeSubrange((fileIndex + 1)...(fileIndex + covered - (reachesFurther ? 1 : 0)))
       return false
     }
     guard let narrower = try openIfThere(files[fileIndex + 1]) else { return false }
@@ -162,13 +179,22 @@ extension LogReader {
     }
   }
 
+  private func reachesFurther(_ name: SegmentFileName, than last: UInt64) throws(LogError) -> Bool {
+    guard let file = try openIfThere(name) else { return false }
+    if let index = file.index { return index.lastSequence > last }
+    var reader = LogReader(log, sessionID, true, false, false, [name], file, nextSequence: name.firstSequence)
+    reader.readsOneFile = true
+    while reader.nextSequence <= last + 1, try reader.nextItem() != nil {}
+    return reader.nextSequence > last + 1
+  }
+
   /// The file that comes next is gone: its frames stand in another one, or are lost. They are lost only if two equal listings in a row show it.
   private mutating func findReplacement() throws(LogError) -> Step {
     var lastListing: [SegmentFileName] = []
     while true {
       let listing = try log.segments()
       let rest = listing.filter { $0.firstSequence >= nextSequence }
-      if let wider = listing.last(where: { $0.isSealed && $0.firstSequence < nextSequence }), try goOn(in: wider, rest) { return .again }
+      if let step = try goOnInWider(listing) { return step }
       if rest.first?.firstSequence == nextSequence || listing == lastListing {
         files = files[...fileIndex] + rest
         try lookAhead()
@@ -181,14 +207,26 @@ extension LogReader {
     }
   }
 
-  /// Takes the place behind the last frame in a file that holds that frame and others behind it.
-  private mutating func goOn(in wider: SegmentFileName, _ rest: [SegmentFileName]) throws(LogError) -> Bool {
-    guard let file = try openIfThere(wider), let last = file.index?.lastSequence, last >= nextSequence else { return false }
-    let files = [wider] + rest.filter { $0.firstSequence > last }
+  /// Takes the place behind the last frame in a sealed file that holds that frame and others behind it, if there is one.
+  private mutating func goOnInWider(_ listing: [SegmentFileName]) throws(LogError) -> Step? {
+    guard let wider = listing.last(where: { $0.isSealed && $0.firstSequence < nextSequence }), let file = try openIfThere(wider),
+      let last = file.index?.lastSequence, last >= nextSequence
+    else { return nil }
+    let files = [wider] + listing.filter { $0.firstSequence > last }
     var reader = LogReader(log, sessionID, holdsLock, false, goesBehindTail, files, file, nextSequence: wider.firstSequence)
-    while reader.nextSequence < nextSequence, try reader.next() != nil {}
-    guard reader.nextSequence == nextSequence, reader.lastCRC == lastCRC else { return false }
+    var damage: Damage?
+    while reader.nextSequence < nextSequence {
+      switch try reader.nextItem() {
+      case .frame?: damage = nil
+      case .damage(let passed)?: damage = passed
+      case nil: return nil
+      }
+    }
+    // What was read here and what stands there must be the same.
+    guard damage != nil || isInterrupted || reader.lastCRC == lastCRC else { return nil }
+    reader.vouchedBelow = max(reader.vouchedBelow, vouchedBelow)
+    let isMissed = reader.nextSequence > nextSequence
     self = reader
-    return true
+    return if isMissed, let damage { .item(.damage(damage)) } else { .again }
   }
 }

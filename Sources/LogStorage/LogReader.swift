@@ -36,6 +36,11 @@ package struct LogReader: ~Copyable {
   var passesBelow: UInt64 = 0
   private var frame: FrameHeader?
   var lastLook: Look?
+  /// What two equal looks at the current file have shown, so that not every further damage needs two of its own.
+  var settled: Settled?
+  /// How often the rest of the current file was searched. One that makes that needed again and again was made to do so.
+  var searches = 0
+  static let searchesMax = 16
   private var failure: LogError?
   /// Every frame with a lower sequence is known to be on stable storage.
   package internal(set) var vouchedBelow: UInt64 = 0
@@ -86,8 +91,29 @@ package struct LogReader: ~Copyable {
   /// What was seen at a place where no frame is.
   struct Look: Equatable {
     var evidence: EndEvidence
+    /// Behind the place, if that was searched.
+    var behind: Behind?
     /// Behind the last byte that is not zero.
     var doubtEnd: UInt64
+  }
+
+  /// What was found from a place of the newest file to its end. It holds for every later place, too, up to where it was found.
+  struct Behind: Equatable {
+    /// The last header that vouches for the most.
+    var voucher: (offset: UInt64, below: UInt64) = (0, 0)
+    /// The last frame header with the greatest sequence.
+    var frame: (offset: UInt64, sequence: UInt64) = (0, 0)
+    var doubtEnd: UInt64
+
+    static func == (a: Behind, b: Behind) -> Bool { a.voucher == b.voucher && a.frame == b.frame && a.doubtEnd == b.doubtEnd }
+
+    func vouches(for sequence: UInt64, at offset: UInt64) -> Bool { voucher.below > sequence && voucher.offset >= offset }
+    func hasFrame(above sequence: UInt64, at offset: UInt64) -> Bool { frame.sequence > sequence && frame.offset >= offset }
+  }
+
+  struct Settled {
+    /// `nil` where something stands behind the file, so that it has no tail.
+    var behind: Behind?
   }
 
   /// - Parameters:
@@ -199,7 +225,8 @@ package struct LogReader: ~Copyable {
 
   /// Where the segment that is being read ends so far: what a new segment's header says of it.
   package var segmentEnd: SegmentEnd {
-    SegmentEnd(salt: segment.salt, size: offset - segmentStart, lastSequence: nextSequence - 1, lastCRC: lastCRC)
+    // Of a segment without a frame it is none that any header can speak of.
+    SegmentEnd(salt: segment.salt, size: offset - segmentStart, lastSequence: nextSequence &- 1, lastCRC: lastCRC)
   }
 
   package var fileName: SegmentFileName { file.name }
@@ -217,6 +244,7 @@ package struct LogReader: ~Copyable {
     }
     let limit = self.limit
     if offset >= limit.offset, limit.isKnown {
+      if let damage = emptySegmentDamage() { return .item(.damage(damage)) }
       if position == .inFile, let damage = indexDamage() { return .item(.damage(damage)) }
       return try judge(.neverWritten, nil, limit)
     }
@@ -229,7 +257,9 @@ package struct LogReader: ~Copyable {
   }
 
   private mutating func stepInFile(_ limit: Limit) throws(LogError) -> Step {
-    let available = Int(clamping: min(limit.offset, max(fileSize, offset)) - offset)
+    // What was read may have been cut off since.
+    let end = min(limit.offset, fileSize)
+    let available = Int(clamping: end > offset ? end - offset : 0)
     var window = try file.bytes(at: offset, atLeast: min(available, FrameHeader.size))
     var finding = inspectFrame(window, available: available, salt: segment.salt, sequence: nextSequence)
     if case .needs(let size) = finding {
@@ -247,12 +277,14 @@ package struct LogReader: ~Copyable {
       return header.sequence < passesBelow ? .again : .item(.frame(header))
     case .segmentHeader:
       guard let header = try segmentHeaderIfWhole(at: offset), header.sessionID == segment.sessionID,
-        isInterrupted ? header.firstSequence >= nextSequence : header.predecessor == segmentEnd
+        isInterrupted ? header.firstSequence >= nextSequence : !isEmptySegment && header.predecessor == segmentEnd
       else { return try judge(.otherSegment, nil, limit) }
       try enter(header, at: offset)
       return .again
     case .needs:
       if try fileSizeHasChanged() { return .again }
+      // It would reach into a chunk that is damaged.
+      if file.name.isSealed { return try judge(.overrun, nil, limit) }
       throw LogError(.io, "the file gives fewer bytes than it has", path: log.path, segment: file.name.description, offset: offset)
     case .bad(let problem, let header): return try judge(problem.cause, header, limit)
     }
@@ -273,17 +305,32 @@ package struct LogReader: ~Copyable {
 
   /// Where the frames of this file end at the latest.
   private var limit: Limit {
+    if file.name.isSealed { return Limit(offset: fileSize, isKnown: true) }
     if case .header(let header) = later, let end = header.predecessor, end.salt == segment.salt, end.lastSequence >= segment.firstSequence {
       return Limit(offset: segmentStart + end.size, isKnown: true)
     }
-    return Limit(offset: fileSize, isKnown: file.name.isSealed)
+    return Limit(offset: fileSize, isKnown: false)
+  }
+
+  /// No segment is without a frame.
+  private var isEmptySegment: Bool { !isInterrupted && nextSequence == segment.firstSequence }
+
+  private mutating func emptySegmentDamage() -> Damage? {
+    guard isEmptySegment else { return nil }
+    defer {
+      isInterrupted = true
+      nextSequence += 1
+    }
+    return damage(.neverWritten, "a segment ends before its first frame", sequences: nextSequence..<nextSequence + 1)
   }
 
   /// A writer appends, and cuts off what it failed to write whole.
   private mutating func fileSizeHasChanged() throws(LogError) -> Bool {
     let size = try file.rawSize()
-    defer { fileSize = size }
-    return size != fileSize
+    guard size != fileSize else { return false }
+    fileSize = size
+    settled = nil
+    return true
   }
 
   // MARK: The end of the frames
@@ -291,7 +338,10 @@ package struct LogReader: ~Copyable {
   /// No frame stands here that follows the last one.
   mutating func judge(_ cause: Damage.Cause, _ header: FrameHeader?, _ limit: Limit) throws(LogError) -> Step {
     if try fileSizeHasChanged() { return .again }
-    if try filesHaveChanged() { return .again }
+    // The next file is opened, and says itself whether it is still there and follows.
+    if offset >= limit.offset, case .header = later { return try nextFile() }
+    if let verdict = settledVerdict(limit) { return .item(.damage(try pass(verdict, cause, header, limit))) }
+    if let step = try changedFiles() { return step }
     let look = try look(limit)
     let verdict = classify(look.evidence)
     switch verdict {
@@ -309,14 +359,28 @@ package struct LogReader: ~Copyable {
     }
     lastLook = nil
     switch verdict {
-    case .corrupt: return .item(.damage(try skip(cause, header, limit)))
-    case .tailInDoubt where goesBehindTail:
-      var damage = try skip(cause, header, limit)
-      damage.kind = .tailInDoubt
-      return .item(.damage(damage))
+    case .corrupt: break
+    case .tailInDoubt where goesBehindTail: break
     case .tornTail, .tailInDoubt: return .end(.tornTail(tail(verdict, upTo: look.doubtEnd)))
     default: return .end(.clean)
     }
+    settled = Settled(behind: look.behind)
+    searches += 1
+    return .item(.damage(try pass(verdict, cause, header, limit)))
+  }
+
+  private mutating func pass(_ verdict: EndVerdict, _ cause: Damage.Cause, _ header: FrameHeader?, _ limit: Limit) throws(LogError) -> Damage {
+    var damage = try skip(cause, header, limit)
+    if verdict == .tailInDoubt { damage.kind = .tailInDoubt }
+    return damage
+  }
+
+  /// What is known of this place by the looks at one before it, of the same file.
+  private func settledVerdict(_ limit: Limit) -> EndVerdict? {
+    guard let settled, offset < limit.offset else { return nil }
+    guard let behind = settled.behind else { return .corrupt }
+    if searches >= Self.searchesMax || behind.vouches(for: nextSequence, at: offset) { return .corrupt }
+    return goesBehindTail && behind.voucher.below <= nextSequence && behind.hasFrame(above: nextSequence, at: offset) ? .tailInDoubt : nil
   }
 
   private mutating func look(_ limit: Limit) throws(LogError) -> Look {
@@ -329,36 +393,37 @@ package struct LogReader: ~Copyable {
     var look = Look(
       evidence: EndEvidence(
         place: offset >= limit.offset ? .end : .other, isSealed: file.name.isSealed, later: next, isVouchedFor: false, hasWriter: false,
-        hasFramesBehind: false), doubtEnd: offset)
+        hasFramesBehind: false), behind: nil, doubtEnd: offset)
     guard next == .none else { return look }
     if !limit.isKnown {
-      look.evidence.isVouchedFor = nextSequence < segment.vouchesBelow
-      try lookBehind(&look)
+      let behind = try lookBehind()
+      look.behind = behind
+      look.doubtEnd = behind.doubtEnd
+      look.evidence.isVouchedFor = nextSequence < segment.vouchesBelow || behind.vouches(for: nextSequence, at: offset)
+      look.evidence.hasFramesBehind = behind.hasFrame(above: nextSequence, at: offset)
       if look.evidence.place == .other, look.doubtEnd == offset { look.evidence.place = .blank }
     }
     look.evidence.hasWriter = holdsLock ? false : try log.hasLivingWriter()
     return look
   }
 
-  /// What stands behind the place, and whether it says that the frame that is missing here was on stable storage.
-  private mutating func lookBehind(_ look: inout Look) throws(LogError) {
-    var (isVouchedFor, hasFrames, doubtEnd) = (look.evidence.isVouchedFor, false, look.doubtEnd)
-    let (salt, sessionID, expected) = (segment.salt, segment.sessionID, nextSequence)
+  /// What stands from the place to the end of the file: whether it says that the frame that is missing here was on stable storage.
+  private mutating func lookBehind() throws(LogError) -> Behind {
+    var behind = Behind(doubtEnd: offset)
+    let (salt, sessionID) = (segment.salt, segment.sessionID)
     try scan(from: offset, to: fileSize) { at, bytes in
-      if bytes.prefix(8).contains(where: { $0 != 0 }) { doubtEnd = at + UInt64(min(8, bytes.count)) }
-      if let header = FrameHeader(bytes, salt: salt), header.sequence > expected {
-        hasFrames = true
-        if header.vouchesBelow > expected { isVouchedFor = true }
-      }
-      if SegmentHeader.beginsWithMagic(bytes), let header = try? SegmentHeader(bytes), header.sessionID == sessionID, header.firstSequence > expected
+      if bytes.prefix(8).contains(where: { $0 != 0 }) { behind.doubtEnd = at + UInt64(min(8, bytes.count)) }
+      if let header = FrameHeader(bytes, salt: salt) {
+        if header.sequence >= behind.frame.sequence { behind.frame = (at, header.sequence) }
+        if header.vouchesBelow >= behind.voucher.below { behind.voucher = (at, header.vouchesBelow) }
+      } else if SegmentHeader.beginsWithMagic(bytes), let header = try? SegmentHeader(bytes), header.sessionID == sessionID,
+        header.firstSequence >= behind.voucher.below
       {
-        isVouchedFor = true
+        behind.voucher = (at, header.firstSequence)
       }
-      return !isVouchedFor
+      return true
     }
-    look.evidence.isVouchedFor = isVouchedFor
-    look.evidence.hasFramesBehind = hasFrames
-    look.doubtEnd = doubtEnd
+    return behind
   }
 
   private func tail(_ verdict: EndVerdict, upTo end: UInt64) -> Damage {

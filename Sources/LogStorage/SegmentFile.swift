@@ -17,6 +17,8 @@ struct SegmentFile: ~Copyable {
   /// Position in `chunks` of the one behind the window.
   private var nextChunk = 0
   private var packed = ByteBuffer(capacity: 4096)
+  /// The chunk that was found damaged last: it is not unpacked again each time that someone comes near.
+  private var damaged: (chunk: Int, error: LogError)?
 
   static let windowSize = 1 << 18
 
@@ -47,11 +49,28 @@ struct SegmentFile: ~Copyable {
     return try file.status().size
   }
 
+  /// Whether its name is that of another file by now, or of none.
+  func isReplaced(in log: LogDirectory) throws(LogError) -> Bool {
+    try log.fileSystem.status(of: log.path(of: name.description))?.identity != file.status().identity
+  }
+
   /// Raw offset of the first byte at or behind `offset` that may be other than zero; `nil` if there is none.
   func nextData(from offset: UInt64) throws(LogError) -> UInt64? { name.isSealed ? offset : try file.nextData(from: offset) }
 
   /// The chunk that holds the raw byte at `offset`.
-  func chunk(at offset: UInt64) -> ChunkEntry? { chunks.first { $0.rawOffset + UInt64($0.rawSize) > offset } }
+  func chunk(at offset: UInt64) -> ChunkEntry? {
+    let number = chunkNumber(at: offset)
+    return number < chunks.count ? chunks[number] : nil
+  }
+
+  /// Position in `chunks` of the first one that ends behind `offset`.
+  private func chunkNumber(at offset: UInt64) -> Int {
+    var range = 0..<chunks.count
+    while let middle = range.isEmpty ? nil : range.lowerBound + range.count / 2 {
+      range = chunks[middle].rawOffset + UInt64(chunks[middle].rawSize) > offset ? range.lowerBound..<middle : middle + 1..<range.upperBound
+    }
+    return range.lowerBound
+  }
 
   /// Raw offset of the last segment's header; its chunks are those at the end that have its salt.
   var lastSegmentStart: UInt64 {
@@ -59,8 +78,8 @@ struct SegmentFile: ~Copyable {
     return other + 1 < chunks.count ? chunks[other + 1].rawOffset : 0
   }
 
-  /// The raw bytes from `offset` on: at least `size` of them, unless the file ends before. Valid until the next call.
-  /// - Throws: `LogError` with a `damage` if a chunk is damaged; `io`.
+  /// The raw bytes from `offset` on: at least `size` of them, unless the file ends or a damaged chunk begins before. Valid until the next call.
+  /// - Throws: `LogError` with a `damage` if the chunk that holds the byte at `offset` is damaged; `io`.
   mutating func bytes(at offset: UInt64, atLeast size: Int) throws(LogError) -> UnsafeRawBufferPointer {
     if offset < windowStart || offset > windowStart + UInt64(window.count) { move(to: offset) }
     let skipped = Int(offset - windowStart)
@@ -69,14 +88,15 @@ struct SegmentFile: ~Copyable {
       let passed = min(skipped, window.count)
       window.removeFirst(passed)
       windowStart += UInt64(passed)
-      let needed = skipped - passed + size
-      if name.isSealed { try fillSealed(to: needed) } else { try fillRaw(to: needed) }
+      let before = skipped - passed
+      if name.isSealed { try fillSealed(to: before + size, atLeast: before + min(size, 1)) } else { try fillRaw(to: before + size) }
     }
     return UnsafeRawBufferPointer(rebasing: window.bytes.dropFirst(Int(offset - windowStart)))
   }
 
   /// What is asked for next is read from the file again.
   mutating func forget() {
+    damaged = nil
     move(to: windowStart)
   }
 
@@ -85,7 +105,7 @@ struct SegmentFile: ~Copyable {
     window.removeAll()
     windowStart = offset
     guard name.isSealed else { return }
-    nextChunk = chunks.firstIndex { $0.rawOffset + UInt64($0.rawSize) > offset } ?? chunks.count
+    nextChunk = chunkNumber(at: offset)
     if nextChunk < chunks.count { windowStart = chunks[nextChunk].rawOffset }
   }
 
@@ -95,26 +115,39 @@ struct SegmentFile: ~Copyable {
     window.commit(try file.read(into: free, at: start))
   }
 
-  private mutating func fillSealed(to size: Int) throws(LogError) {
+  /// - Throws: if a chunk is damaged before there are `sizeMin` bytes.
+  private mutating func fillSealed(to size: Int, atLeast sizeMin: Int) throws(LogError) {
     while window.count < size, nextChunk < chunks.count {
-      let chunk = chunks[nextChunk]
-      packed.removeAll()
-      let room = UnsafeMutableRawBufferPointer(rebasing: packed.freeRoom(atLeast: chunk.fileSize)[0..<chunk.fileSize])
-      packed.commit(try file.read(into: room, at: chunk.fileOffset))
-      let crc = crc32c(0, packed.bytes)
       do throws(LogError) {
-        guard packed.count == chunk.fileSize, index == nil || crc == chunk.crc else { throw LogError(.corrupt, "its checksum is wrong") }
-        try window.appendUnpacked(packed.bytes, rawSize: chunk.rawSize)
+        if let damaged, damaged.chunk == nextChunk { throw damaged.error }
+        try unpackNextChunk()
       } catch {
-        guard error.code == .corrupt else { throw error }
-        let end = nextChunk + 1 < chunks.count ? chunks[nextChunk + 1].firstSequence : (index?.lastSequence ?? chunk.firstSequence) + 1
-        let damage = Damage(
-          .chunk, "chunk \(nextChunk): \(error.message)", segment: name.description, offset: chunk.rawOffset, size: UInt64(chunk.rawSize),
-          sequences: chunk.firstSequence..<max(end, chunk.firstSequence), storedCRC: chunk.crc, computedCRC: crc)
-        throw LogError(damage, in: parentDirectory(file.path))
+        guard error.damage != nil else { throw error }
+        damaged = (nextChunk, error)
+        guard window.count >= sizeMin else { throw error }
+        return
       }
-      nextChunk += 1
     }
+  }
+
+  private mutating func unpackNextChunk() throws(LogError) {
+    let chunk = chunks[nextChunk]
+    packed.removeAll()
+    let room = UnsafeMutableRawBufferPointer(rebasing: packed.freeRoom(atLeast: chunk.fileSize)[0..<chunk.fileSize])
+    packed.commit(try file.read(into: room, at: chunk.fileOffset))
+    let crc = crc32c(0, packed.bytes)
+    do throws(LogError) {
+      guard packed.count == chunk.fileSize, index == nil || crc == chunk.crc else { throw LogError(.corrupt, "its checksum is wrong") }
+      try window.appendUnpacked(packed.bytes, rawSize: chunk.rawSize)
+    } catch {
+      guard error.code == .corrupt else { throw error }
+      let end = nextChunk + 1 < chunks.count ? chunks[nextChunk + 1].firstSequence : (index?.lastSequence ?? chunk.firstSequence) + 1
+      let damage = Damage(
+        .chunk, "chunk \(nextChunk): \(error.message)", segment: name.description, offset: chunk.rawOffset, size: UInt64(chunk.rawSize),
+        sequences: chunk.firstSequence..<max(end, chunk.firstSequence), storedCRC: chunk.crc, computedCRC: crc)
+      throw LogError(damage, in: parentDirectory(file.path))
+    }
+    nextChunk += 1
   }
 }
 
@@ -134,24 +167,47 @@ private func readIndex(of file: any File) throws(LogError) -> SealedIndex {
 
 /// The chunks of a sealed file without its index, by their own lengths; up to the first place where none begins.
 private func findChunks(in file: any File) throws(LogError) -> [ChunkEntry] {
-  let size = try file.status().size
+  var reader = BlockReader(file, size: try file.status().size)
   var chunks: [ChunkEntry] = []
   var (rawOffset, offset) = (UInt64(0), UInt64(0))
-  while true {
-    let start = try readBytes(of: file, at: offset, count: LZ4FrameHeader.size)
-    guard let header = LZ4FrameHeader(start) else { return chunks }
+  while let header = LZ4FrameHeader(try reader.bytes(at: offset, count: LZ4FrameHeader.size)) {
+    guard let rawSize = Int(exactly: header.contentSize), rawSize <= FrameHeader.payloadSizeMax * 2 else { break }
+    let endMax = offset + UInt64(ChunkEntry.fileSizeMax(rawSize: rawSize))
     var end = offset + UInt64(LZ4FrameHeader.size)
-    while true {
-      let word = try readBytes(of: file, at: end, count: 4)
-      guard let block = LZ4FrameHeader.blockSize(word) else { return chunks }
+    var isLast = false
+    while !isLast {
+      guard end <= endMax, let block = LZ4FrameHeader.blockSize(try reader.bytes(at: end, count: 4)) else { return chunks }
       end += 4 + UInt64(block)
-      guard block > 0 else { break }
+      isLast = block == 0
     }
     end += UInt64(LZ4FrameHeader.checksumSize)
-    guard end <= size, let chunk = ChunkEntry(rawOffset, rawSize: header.contentSize, offset, fileSize: end - offset) else { return chunks }
+    guard end <= reader.size, let chunk = ChunkEntry(rawOffset, rawSize: header.contentSize, offset, fileSize: end - offset) else { break }
     chunks.append(chunk)
     rawOffset += UInt64(chunk.rawSize)
     offset = end
+  }
+  return chunks
+}
+
+/// A few bytes here and there, forwards, out of larger reads.
+private struct BlockReader {
+  private let file: any File
+  let size: UInt64
+  private var block: [UInt8] = []
+  private var start: UInt64 = 0
+
+  init(_ file: any File, size: UInt64) {
+    self.file = file
+    self.size = size
+  }
+
+  /// Fewer at the end of the file.
+  mutating func bytes(at offset: UInt64, count: Int) throws(LogError) -> ArraySlice<UInt8> {
+    if offset < start || offset + UInt64(count) > start + UInt64(block.count) {
+      block = try readBytes(of: file, at: offset, count: Int(min(1 << 16, size > offset ? size - offset : 0)))
+      start = offset
+    }
+    return block.dropFirst(Int(offset - start)).prefix(count)
   }
 }
 

@@ -66,7 +66,7 @@ package struct Damage: Sendable, Equatable, CustomStringConvertible {
   /// One line: where, which frames, and what was found there.
   package var description: String {
     let frames =
-      switch sequences.count {
+      switch framesLost {
       case 0: "sequence \(sequences.lowerBound)"
       case 1: "sequence \(sequences.lowerBound) is lost"
       default: "sequences \(sequences.lowerBound) to \(sequences.upperBound - 1) are lost"
@@ -74,6 +74,8 @@ package struct Damage: Sendable, Equatable, CustomStringConvertible {
     let bytes = size > 0 ? ", \(size) bytes" : ""
     return escapedForTerminal("\(segment), offset \(offset)\(bytes), \(frames): \(message) [\(kind.rawValue): \(cause.rawValue)]")
   }
+
+  package var framesLost: UInt64 { sequences.upperBound - sequences.lowerBound }
 
   /// A part of a write that a crash left behind, and no damage.
   package var isTail: Bool { kind == .tornTail || kind == .tailInDoubt }

@@ -147,7 +147,7 @@ extension Damage {
     [
       "class": .string(JSONString(kind.rawValue)), "cause": .string(JSONString(cause.rawValue)), "file": .string(JSONString(segment)),
       "offset": JSONValue(offset), "size": JSONValue(size), "sequence": JSONValue(sequences.lowerBound),
-      "frames_lost": JSONValue(UInt64(sequences.count)),
+      "frames_lost": JSONValue(framesLost),
       "stored_crc": storedCRC.map { JSONValue(UInt64($0)) } ?? .null, "computed_crc": computedCRC.map { JSONValue(UInt64($0)) } ?? .null,
       "message": .string(JSONString(message)),
     ]

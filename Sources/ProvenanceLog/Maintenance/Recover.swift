@@ -190,7 +190,7 @@ private struct Salvage: ~Copyable {
           result.lose(before..<seq)
           result.kept += 1
         }
-        nextSeq = max(nextSeq, seq + 1)
+        nextSeq = max(nextSeq, seq &+ 1)
         end = nil
         return isKeeping
       default:
