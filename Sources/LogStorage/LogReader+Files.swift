@@ -6,6 +6,7 @@ internal import ProvenanceModel
 extension LogReader {
   mutating func enterFile() throws(LogError) -> Step {
     position = .inFile
+    readsBelow = nil
     lastLook = nil
     searches = 0
     fileSize = try file.rawSize()
@@ -120,13 +121,17 @@ extension LogReader {
 
   private mutating func lookAhead() throws(LogError) {
     later = .none
-    guard fileIndex + 1 < files.count else { return }
+    guard let first = files[(fileIndex + 1)...].first?.firstSequence else { return }
     later = .unreadable
-    guard var next = try openIfThere(files[fileIndex + 1]) else { return }
-    do throws(LogError) {
-      later = .header(try Self.segmentHeader(at: 0, in: &next, log))
-    } catch {
-      guard error.code == .corrupt || error.code == .unsupportedVersion else { throw error }
+    // Beside a sealed file may stand the one that it was made of.
+    for name in files[(fileIndex + 1)...].prefix(while: { $0.firstSequence == first }) {
+      guard var next = try openIfThere(name) else { continue }
+      do throws(LogError) {
+        later = .header(try Self.segmentHeader(at: 0, in: &next, log))
+        return
+      } catch {
+        guard error.code == .corrupt || error.code == .unsupportedVersion else { throw error }
+      }
     }
   }
 
@@ -138,10 +143,10 @@ extension LogReader {
     let behind = listing.filter { $0.firstSequence > last }
     let isSame = behind == Array(files[(fileIndex + 1)...])
     if isSame, try !file.isReplaced(in: log) { return nil }
-    settled = nil
     // What stood behind the current file may stand in a wider one now, with what was read of it.
     if let step = try goOnInWider(listing) { return step }
     if isSame { return nil }
+    settled = nil
     files = files[...fileIndex] + behind
     try lookAhead()
     return .again
@@ -157,6 +162,11 @@ extension LogReader {
       // One that reaches further than the wide one is none that this was made of, and is named.
       let reachesFurther = try self.reachesFurther(files[fileIndex + covered], than: last)
       files.removeSubrange((fileIndex + 1)...(fileIndex + covered - (reachesFurther ? 1 : 0)))
+      return false
+    }
+    // Those that stood before the first of them are gone: what was in them stands in the wide one alone.
+    guard files[fileIndex + 1].firstSequence == file.name.firstSequence else {
+      readsBelow = files[fileIndex + 1].firstSequence
       return false
     }
     guard let narrower = try openIfThere(files[fileIndex + 1]) else { return false }

@@ -28,6 +28,8 @@ package struct LogReader: ~Copyable {
   var lastCRC: UInt32 = 0
   /// Where the segment before the current file ended; `nil` in front of the file with which reading began.
   var predecessor: SegmentEnd?
+  /// From this sequence on the next file is read: it has what the current one holds behind it, and the current one is damaged.
+  var readsBelow: UInt64?
   /// Damage was passed, so that where the segment ends for this reader says nothing.
   var isInterrupted = false
   /// Raw bytes of the current file when it was last asked.
@@ -172,14 +174,19 @@ package struct LogReader: ~Copyable {
       switch try nextItem() {
       case .frame(let header)?: return header
       case .damage(let damage)?:
-        // What a sealed file's index says stands in its chunks, too, and the next file says where they end.
-        if damage.cause == .sealedIndex, case .header = later { continue }
+        guard stopsReaders(damage) else { continue }
         let error = LogError(damage, in: log.path)
         failure = error
         throw error
       case nil: return nil
       }
     }
+  }
+
+  /// Whether `next` goes no further than to this damage, which was returned last. What a sealed file's index says stands in its chunks, too, and the next file
+  /// says where they end.
+  package func stopsReaders(_ damage: Damage) -> Bool {
+    if damage.cause == .sealedIndex, case .header = later { false } else { true }
   }
 
   /// The next frame, or the next damage, behind which it then goes on; `nil` at the end, see `ending`.
@@ -231,8 +238,8 @@ package struct LogReader: ~Copyable {
 
   package var fileName: SegmentFileName { file.name }
 
-  /// The closing checkpoint of the file that is being read, if it is a sealed one whose index is whole.
-  package var closingCheckpoint: [UInt8]? { file.index?.checkpoint }
+  /// The closing checkpoint of the file that is being read, if it is a sealed one whose index is whole, and is read to its end.
+  package var closingCheckpoint: [UInt8]? { readsBelow == nil ? file.index?.checkpoint : nil }
 
   // MARK: Frames
 
@@ -241,6 +248,10 @@ package struct LogReader: ~Copyable {
     case .beforeFile: return try enterFile()
     case .behindFile: return fileIndex + 1 < files.count ? try nextFile() : .end(.clean)
     case .inFile, .atEndOfSealedFile: break
+    }
+    if let readsBelow, nextSequence >= readsBelow {
+      nextSequence = readsBelow
+      return try nextFile()
     }
     let limit = self.limit
     if offset >= limit.offset, limit.isKnown {

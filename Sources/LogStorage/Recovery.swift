@@ -12,6 +12,8 @@ extension LogDirectory {
   package func resume(
     _ sessionID: SessionID, lock: LogLock, zeroesAhead: Bool = false, randomSalt: @escaping @Sendable () -> UInt32
   ) throws(LogError) -> LogWriter {
+    // Who made the newest file may have died before its name was durable: the next one's must not be before.
+    try fileSystem.syncDirectory(path)
     var reader = try LogReader.open(self, of: sessionID, holdsLock: true, skipsSealedFiles: true)
     while try reader.next() != nil {}
     let end = reader.nextSequence

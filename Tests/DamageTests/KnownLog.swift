@@ -72,10 +72,10 @@ struct KnownLog: Sendable {
 
   static func of(_ layout: Layout) -> KnownLog { all[layout]! }
 
-  private init(_ layout: Layout) throws {
+  init(_ layout: Layout, firstSalt: UInt32 = 11, kernel: JSONString = "K") throws {
     let disk = MemoryDisk()
     Self.make(on: disk)
-    try Self.record(on: disk)
+    try Self.record(on: disk, kernel) { [salts = Salts(firstSalt)] in salts.next() }
     let log = Self.log(on: disk)
     let raw = try log.segments().map { disk.bytes(log.path(of: $0.description)) }
     self.layout = layout
@@ -109,13 +109,13 @@ struct KnownLog: Sendable {
 
   /// The first segment ends in an open session, the second in a closed one. In the newest one a sync stands behind the sixth action; the seventh and
   /// the eighth vouch for what was before it, and nothing does for them.
-  private static func record(on disk: MemoryDisk) throws {
+  private static func record(on disk: MemoryDisk, _ kernel: JSONString, _ salt: @escaping @Sendable () -> UInt32) throws {
     let log = log(on: disk)
     let header = SessionHeader(
       sessionID: id, urn: "ckp://Action#K/session-1", label: "l", kernelAction: "", startedAt: Timestamp(microseconds: 1000)!,
-      wasAssociatedWith: "ckp://Kernel#K:v1.0")
+      wasAssociatedWith: "ckp://Kernel#\(kernel):v1.0")
     var summary = SummaryBuilder(header)
-    var writer = try LogWriter.start(log, header, lock: try LogLock(.writer, of: log), randomSalt: countingSalt)
+    var writer = try LogWriter.start(log, header, lock: try LogLock(.writer, of: log), randomSalt: salt)
     try append(1, to: &writer, &summary)
     try writer.sync()
     try append(2, to: &writer, &summary)
@@ -189,10 +189,12 @@ struct KnownLog: Sendable {
   }
 }
 
-/// Salts that differ.
-private func countingSalt() -> UInt32 { UInt32(nextSalt.add(11, ordering: .relaxed).newValue) }
+private final class Salts: Sendable {
+  private let salt: Atomic<UInt32>
 
-private let nextSalt = Atomic<Int>(0)
+  init(_ first: UInt32) { salt = Atomic(first) }
+  func next() -> UInt32 { salt.wrappingAdd(11, ordering: .relaxed).oldValue }
+}
 
 /// A sealed file of the whole segments in `raw`.
 /// - Parameter before: the raw bytes of the log before them: the closing checkpoint describes all of it.

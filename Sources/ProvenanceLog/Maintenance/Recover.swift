@@ -153,7 +153,7 @@ private struct Salvage: ~Copyable {
       switch item {
       case .damage(let damage):
         result.note(damage)
-        if mode == .tail { isKeeping = false }
+        if mode == .tail, reader.stopsReaders(damage) { isKeeping = false }
       case .frame(let frame):
         payload = Array(try reader.payload)
         if try isKept(frame) { return frame.kind }

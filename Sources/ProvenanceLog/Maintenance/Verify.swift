@@ -16,6 +16,8 @@ package struct Verification: Sendable {
   /// Actions in front of the first damage: what readers give, and `recover --mode tail` keeps.
   package fileprivate(set) var actionsBeforeDamage: UInt64 = 0
   package fileprivate(set) var isDamaged = false
+  /// Damage was met that readers stop at.
+  fileprivate var isStopped = false
   /// At the end of the log.
   package fileprivate(set) var bytesInDoubt: UInt64 = 0
 
@@ -35,13 +37,14 @@ package struct Verification: Sendable {
     return isBeingWritten ? .writing : .clean
   }
 
-  fileprivate mutating func note(_ damage: Damage) {
+  fileprivate mutating func note(_ damage: Damage, stopsReaders: Bool = true) {
     problemCount += 1
     if problems.count < Self.problemsMax { problems.append(damage) }
-    if !damage.isTail, !isDamaged {
-      isDamaged = true
-      actionsBeforeDamage = actions
-    }
+    guard !damage.isTail else { return }
+    isDamaged = true
+    guard stopsReaders, !isStopped else { return }
+    isStopped = true
+    actionsBeforeDamage = actions
   }
 }
 
@@ -56,7 +59,7 @@ extension SessionsDirectory {
     while let item = try reader.nextItem() {
       switch item {
       case .frame(let frame): try verifier.take(frame, &reader)
-      case .damage(let damage): verifier.take(damage)
+      case .damage(let damage): verifier.take(damage, stopsReaders: reader.stopsReaders(damage))
       }
     }
     verifier.finish(reader.ending)
@@ -82,8 +85,8 @@ private struct Verifier {
     self.isDeep = isDeep
   }
 
-  mutating func take(_ damage: Damage) {
-    result.note(damage)
+  mutating func take(_ damage: Damage, stopsReaders: Bool = true) {
+    result.note(damage, stopsReaders: stopsReaders)
     if ![.sealedIndex, .sealedTrailer].contains(damage.cause) { canCompare = false }
   }
 
@@ -142,7 +145,7 @@ private struct Verifier {
     case .writing?: result.isBeingWritten = true
     default: break
     }
-    if !result.isDamaged { result.actionsBeforeDamage = result.actions }
+    if !result.isStopped { result.actionsBeforeDamage = result.actions }
   }
 
   /// All that Format/record.md says of an action's payload: its members, and that it is in the form in which it is stored.

@@ -1,0 +1,304 @@
+import LogFormat
+import LogStorage
+import ProvenanceLog
+import Synchronization
+import TestSupport
+import Testing
+
+/// Files of which others hold the frames, too, as interrupted work leaves them; and files that are replaced or gone while they are read.
+@Suite(.timeLimit(.minutes(60)))
+struct OverlapTests {
+  private let known = KnownLog.of(.raw)
+  private let merged = KnownLog.of(.merged)
+
+  private func path(_ sequence: UInt64, isSealed: Bool = false) -> String {
+    known.path(SegmentFileName(firstSequence: sequence, isSealed: isSealed))
+  }
+
+  /// The raw bytes of these segments in one sealed file.
+  private func sealed(_ segments: Range<Int>) throws -> [UInt8] {
+    func raw(_ range: Range<Int>) -> [UInt8] { range.flatMap { known.segments[$0].bytes } }
+    return try seal(raw(segments), behind: segments.lowerBound == 0 ? nil : raw(0..<segments.lowerBound))
+  }
+
+  private struct Found {
+    var count = 0
+    var error: LogError?
+    var ending: LogEnding?
+  }
+
+  private func read(_ disk: MemoryDisk, between: (Int) -> Void = { _ in }) throws -> Found {
+    var found = Found()
+    do throws(LogError) {
+      var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id)
+      between(0)
+      while let frame = try reader.next() {
+        guard found.count < known.frames.count else {
+          Issue.record("more than there was")
+          break
+        }
+        let payload = Array(try reader.payload)
+        let isRight = known.frames[found.count].header == frame && payload == known.frames[found.count].payload
+        #expect(isRight, "frame \(found.count)")
+        found.count += 1
+        between(found.count)
+      }
+      found.ending = reader.ending
+    } catch {
+      found.error = error
+    }
+    return found
+  }
+
+  private func expectAll(_ disk: MemoryDisk, _ place: Comment, isClean: Bool = true) throws {
+    let found = try read(disk)
+    #expect(found.count == known.frames.count && found.error == nil && found.ending == .clean, "\(place): \(found)")
+    let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
+    #expect(verification.actions == 8 && !isClean || !verification.isDamaged, "\(place): \(verification.problems)")
+  }
+
+  private func expectError(_ disk: MemoryDisk, _ place: Comment) throws {
+    let found = try read(disk)
+    #expect(found.error?.code == .corrupt && found.error?.damage != nil, "\(place): \(found)")
+    #expect(try KnownLog.sessions(on: disk).verify(KnownLog.id).isDamaged, place)
+    var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id, goesBehindTail: true)
+    var items = 0
+    while try reader.nextItem() != nil { items += 1 }
+    #expect(items < 100, place)
+  }
+
+  private func flip(_ disk: MemoryDisk, _ path: String, at part: Double) {
+    disk.update(path) { $0[min($0.count - 1, Int(Double($0.count) * part))] ^= 4 }
+  }
+
+  private static let parts = [0.0, 0.02, 0.1, 0.3, 0.45, 0.55, 0.7, 0.9, 0.97, 1.0]
+
+  // MARK: Left from interrupted work
+
+  @Test func rawBesideSealedOfTheSameNumber() throws {
+    for segment in 0..<3 {
+      let first = known.files[segment].name.firstSequence
+      for part in Self.parts {
+        let disk = known.disk()
+        disk.set(path(first, isSealed: true), try sealed(segment..<segment + 1))
+        try expectAll(disk, "segment \(segment)")
+        flip(disk, path(first, isSealed: true), at: part)
+        try expectAll(disk, "segment \(segment), sealed flipped at \(part)")
+        flip(disk, path(first, isSealed: true), at: part)
+        flip(disk, path(first), at: part * 0.98)
+        try expectAll(disk, "segment \(segment), raw flipped at \(part)")
+        flip(disk, path(first, isSealed: true), at: part)
+        // What nothing vouches for in the newest raw file is a torn tail there.
+        if segment < 2 {
+          let isPadding = try read(disk).error == nil
+          if !isPadding { try expectError(disk, "segment \(segment), both flipped at \(part)") }
+        }
+      }
+    }
+  }
+
+  @Test func smallFilesBesideAWiderOne() throws {
+    for part in Self.parts {
+      let disk = known.disk()
+      disk.set(path(0, isSealed: true), merged.files[0].bytes)
+      try expectAll(disk, "both whole")
+      for first in [UInt64(0), 4] {
+        flip(disk, path(first), at: part * 0.98)
+        try expectAll(disk, "\(first) flipped at \(part)")
+        flip(disk, path(first), at: part * 0.98)
+      }
+      flip(disk, path(0, isSealed: true), at: part)
+      try expectAll(disk, "the wide one flipped at \(part)")
+      for first in [UInt64(0), 4] {
+        let copy = disk.copy()
+        copy.update(path(first)) { $0[known.frames.first { $0.header.sequence == first }!.offset + 30] ^= 1 }
+        try expectError(copy, "the wide one and \(first)")
+        let gone = disk.copy()
+        try gone.remove(path(first))
+        if first == 4 { try expectError(gone, "the wide one flipped at \(part), and 4 is gone") }
+      }
+    }
+  }
+
+  /// The small ones are taken away one by one. What was in those that are gone is read from the wide one, even where that is damaged.
+  @Test func aWideFileThatIsDamagedWhereSmallOnesAreWhole() throws {
+    let disk = known.disk()
+    disk.set(path(0, isSealed: true), merged.files[0].bytes)
+    try disk.remove(path(0))
+    try expectAll(disk, "the wide one is whole")
+    let chunks = sealedChunks(merged.files[0].bytes)
+    #expect(chunks.count == 2)
+    let second = disk.copy()
+    second.update(path(0, isSealed: true)) { $0[chunks[1].start + 40] ^= 1 }
+    try expectAll(second, "its second chunk is damaged")
+    let first = disk.copy()
+    first.update(path(0, isSealed: true)) { $0[chunks[0].start + 40] ^= 1 }
+    try expectError(first, "its first chunk is damaged")
+    let verification = try KnownLog.sessions(on: first).verify(KnownLog.id)
+    #expect(verification.frames == 11 && verification.problems.map(\.cause) == [.chunk], "\(verification.problems)")
+  }
+
+  @Test func aFileThatReachesBehindTheWideOneIsNamed() throws {
+    let disk = known.disk()
+    // The wide one ends in the middle of the second file.
+    let raw = known.segments[0].bytes + Array(known.segments[1].bytes[..<known.frames[6].offset])
+    disk.set(path(0, isSealed: true), try seal(raw))
+    try disk.remove(path(9))
+    let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
+    #expect(verification.problems.contains { $0.cause == .otherSegment }, "\(verification.problems)")
+  }
+
+  @Test func aFileTwiceIsNamed() throws {
+    for (source, target) in [(0, 2), (1, 0), (2, 1)] {
+      let disk = known.disk()
+      disk.set(known.path(known.files[target].name), known.files[source].bytes)
+      try expectError(disk, "\(source) in the place of \(target)")
+    }
+    let disk = known.disk()
+    disk.set(path(6), known.files[1].bytes)
+    try expectError(disk, "a copy under another number")
+  }
+
+  @Test func everyFileThatIsMissingIsNamed() throws {
+    for layout in KnownLog.Layout.allCases {
+      let known = KnownLog.of(layout)
+      for file in known.files.dropLast() {
+        let disk = known.disk()
+        try disk.remove(known.path(file.name))
+        let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
+        let expected: Damage.Cause = file.name.firstSequence == 0 ? .firstFile : .framesMissing
+        // What was left in the file before may be a part of what is gone.
+        let isNamed = verification.problems.map(\.cause) == [expected] || layout == .raw && verification.problems.map(\.cause) == [.overrun]
+        #expect(isNamed, "\(layout): \(file.name): \(verification.problems)")
+        #expect(verification.problems.first?.framesLost == UInt64(known.frames.count { file.segments.contains($0.segment) }))
+      }
+    }
+  }
+
+  // MARK: While it is read
+
+  private enum Change: CaseIterable {
+    case eachSealed, olderMerged, allMerged, mergedAndOneMore
+  }
+
+  private func make(_ change: Change, on disk: MemoryDisk) throws {
+    switch change {
+    case .eachSealed:
+      for (index, file) in known.files.enumerated() { disk.set(path(file.name.firstSequence, isSealed: true), try sealed(index..<index + 1)) }
+    case .olderMerged: disk.set(path(0, isSealed: true), try sealed(0..<2))
+    case .allMerged, .mergedAndOneMore: disk.set(path(0, isSealed: true), try sealed(0..<3))
+    }
+    let gone = change == .olderMerged ? [0, 4] : [0, 4, 9] as [UInt64]
+    for first in gone {
+      for isSealed in [false, true] where !(isSealed && (first == 0 || change == .eachSealed)) { try? disk.remove(path(first, isSealed: isSealed)) }
+    }
+  }
+
+  /// A reader once took a log that was merged while it read for one with a file missing, or for ended.
+  @Test(arguments: [KnownLog.Layout.raw, .olderSealed])
+  func filesThatAreMergedWhileTheyAreRead(_ layout: KnownLog.Layout) throws {
+    for change in Change.allCases where change != .eachSealed || layout == .raw {
+      for moment in 0...known.frames.count {
+        let disk = KnownLog.of(layout).disk()
+        let found = try read(disk) { if $0 == moment { try! make(change, on: disk) } }
+        #expect(
+          found.count == known.frames.count && found.error == nil && found.ending == .clean, "\(layout), \(change) behind frame \(moment): \(found)")
+      }
+    }
+  }
+
+  /// The same, right before each call of the file system.
+  @Test(arguments: [KnownLog.Layout.raw, .olderSealed])
+  func filesThatAreMergedBetweenTwoCalls(_ layout: KnownLog.Layout) throws {
+    for change in Change.allCases where change != .eachSealed || layout == .raw {
+      for call in 0... {
+        let disk = KnownLog.of(layout).disk()
+        let calls = Atomic<Int>(0)
+        disk.setHook { [self] _ in if calls.add(1, ordering: .relaxed).newValue == call + 1 { try! make(change, on: disk) } }
+        let found = try read(disk)
+        #expect(
+          found.count == known.frames.count && found.error == nil && found.ending == .clean, "\(layout), \(change) before call \(call): \(found)")
+        if calls.load(ordering: .relaxed) <= call { break }
+      }
+    }
+  }
+
+  @Test func aFileThatIsGoneIsMissingOnlyAfterTwoEqualListings() throws {
+    for call in 0... {
+      let disk = known.disk()
+      let calls = Atomic<Int>(0)
+      let listings = Atomic<Int>(0)
+      disk.setHook { [self] what in
+        if case .list = what { listings.add(1, ordering: .relaxed) }
+        guard calls.add(1, ordering: .relaxed).newValue == call + 1 else { return }
+        try? disk.remove(path(4))
+        listings.store(0, ordering: .relaxed)
+        if case .list = what { listings.add(1, ordering: .relaxed) }
+      }
+      let found = try read(disk)
+      if found.error != nil {
+        #expect(
+          [.framesMissing, .overrun].contains(found.error?.damage?.cause) && listings.load(ordering: .relaxed) >= 2 || call == 0,
+          "call \(call): \(found)")
+        #expect(found.count == 4)
+      } else {
+        #expect(found.count == known.frames.count)
+      }
+      if calls.load(ordering: .relaxed) <= call { break }
+    }
+  }
+
+  /// Between two listings the file that was gone is there again, in another form.
+  @Test func aFileThatComesBackSealedIsRead() throws {
+    let disk = known.disk()
+    let isGone = Atomic<Bool>(false)
+    disk.setHook { [self] what in
+      switch what {
+      case .open(path(4)) where !isGone.load(ordering: .relaxed):
+        try? disk.remove(path(4))
+        isGone.store(true, ordering: .relaxed)
+      case .list where isGone.load(ordering: .relaxed): disk.set(path(4, isSealed: true), try! sealed(1..<2))
+      default: break
+      }
+    }
+    let found = try read(disk)
+    #expect(found.count == known.frames.count && found.error == nil, "\(found)")
+  }
+
+  /// A file that becomes shorter while it is read once made the reader compute a negative size.
+  @Test func aFileThatShrinksWhileItIsRead() throws {
+    for moment in 0...known.frames.count {
+      for size in [0, 100, 136, 400, 1000] {
+        for file in known.files {
+          let disk = known.disk()
+          let found = try read(disk) { if $0 == moment { disk.update(known.path(file.name)) { $0 = Array($0.prefix(size)) } } }
+          #expect(found.error?.code == .corrupt || found.error == nil, "\(found)")
+          var reader = try LogReader.open(KnownLog.log(on: known.disk()), of: KnownLog.id, goesBehindTail: true)
+          _ = try reader.nextItem()
+        }
+      }
+    }
+  }
+
+  /// Listing the directory at the end of each file made reading many files quadratic.
+  @Test func manyFilesAreReadWithFewListings() throws {
+    let disk = MemoryDisk()
+    KnownLog.make(on: disk)
+    let log = KnownLog.log(on: disk)
+    let header = SessionHeader(
+      sessionID: KnownLog.id, urn: "ckp://Action#K/session-1", label: "l", kernelAction: "", startedAt: Timestamp(microseconds: 1000)!,
+      wasAssociatedWith: "ckp://Kernel#K:v1.0")
+    var summary = SummaryBuilder(header)
+    do {
+      var writer = try LogWriter.start(log, header, lock: try LogLock(.writer, of: log), randomSalt: { .random(in: .min ... .max) })
+      for seq in Int64(1)...200 {
+        try KnownLog.append(seq, to: &writer, &summary)
+        try writer.roll(Checkpoint(header: header, summary: summary.summary))
+      }
+    }
+    disk.setHook { _ in }
+    let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
+    #expect(verification.actions == 200 && !verification.isDamaged)
+    #expect(disk.counts.listings < 10 && disk.counts.opens < 1000, "\(disk.counts)")
+  }
+}
