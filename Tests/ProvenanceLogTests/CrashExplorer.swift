@@ -28,8 +28,8 @@ struct CrashExplorer {
 
   var distinct: Int { seen.count }
 
-  private static let exhaustiveDoubtsMax = 12
-  private static let roundsMax = 1 << 10
+  private static let exhaustiveDoubtsMax = 10
+  private var roundsMax: Int { workload.isRandom ? 64 : 4 + 1 << Self.exhaustiveDoubtsMax }
 
   init(_ workload: Workload, _ durability: ProvChain.Durability, seed: UInt64) {
     self.workload = workload
@@ -42,7 +42,7 @@ struct CrashExplorer {
   mutating func explore(states count: Int) {
     let end = states + count
     while states < end, violations.isEmpty {
-      if points.isEmpty || round == Self.roundsMax {
+      if points.isEmpty || round == roundsMax {
         do { try nextVariant() } catch { violations.append("\(workload), \(durability), seed \(seed), variant \(variant): \(error)") }
         continue
       }
@@ -52,7 +52,7 @@ struct CrashExplorer {
         isExhausted = false
         visit(image, point, cut)
       }
-      round = isExhausted ? Self.roundsMax : round + 1
+      round = isExhausted ? roundsMax : round + 1
     }
   }
 

@@ -71,6 +71,7 @@ final class Life {
   private final class Shared: Sendable {
     let timers = Mutex<[@Sendable () -> Void]>([])
     let syncHasFailed = Atomic(false)
+    let isDead = Atomic(false)
   }
 
   var sessions: SessionsDirectory { SessionsDirectory(storageDirectory: Self.storageDirectory, fileSystem: disk) }
@@ -198,7 +199,9 @@ final class Life {
       guard let record = try ask({ () throws(LogError) in try chain.recordAction(action) }) else { continue }
       isReleased = false
       attempts[attempts.count - 1].returned = true
-      guard hasFaults || record.seq == attempts.count else { throw LogError(.corrupt, "seq \(record.seq) for action \(attempts.count)") }
+      guard attempts.contains(where: { !$0.returned }) || record.seq == attempts.count else {
+        throw LogError(.corrupt, "seq \(record.seq) for action \(attempts.count)")
+      }
       if options.durability == .power { promise { $0.kept = attempts.count } }
     }
   }
@@ -261,6 +264,25 @@ final class Life {
   func kill() {
     disk.endProcess()
     forgetWriter()
+  }
+
+  /// The process dies right before the first operation that `isNext` says, or else behind the last step.
+  func kill(before isNext: @escaping @Sendable (DiskOperation) -> Bool, during steps: () throws -> Void) throws {
+    let expectedErrors = expectsErrors
+    expectsErrors = true
+    if !hasFaults {
+      disk.setRule { [disk, shared] operation in
+        guard shared.isDead.load(ordering: .relaxed) || isNext(operation) else { return nil }
+        shared.isDead.store(true, ordering: .relaxed)
+        disk.endProcess()
+        return DiskFault(.io)
+      }
+    }
+    try steps()
+    kill()
+    if !hasFaults { disk.setRule(nil) }
+    shared.isDead.store(false, ordering: .relaxed)
+    expectsErrors = expectedErrors
   }
 
   /// The next sync fails, and the system forgets what it could not write; then the writer is given up.

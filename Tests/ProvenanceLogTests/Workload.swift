@@ -1,25 +1,26 @@
 import LogFormat
 import LogStorage
 import ProvenanceLog
+import Synchronization
 import TestSupport
 import Testing
 
 /// What is done to a session while crashes and faults come. A further one is a case here, and its steps below.
 enum Workload: String, CaseIterable {
-  case append, batch, roll, rollAfterMark, close, closeWithView, reopen, create, recreate, resumeTorn, killed, failedSync, writeView
-  case importLegacy, remove, expire, mixed
+  case append, batch, roll, rollAfterMark, close, closeWithView, reopen, create, recreate, resumeTorn, killed, killedAtNewSegment
+  case killedAnywhere, failedSync, writeView, importLegacy, remove, expire, mixed
 
   /// A life in which nothing was done yet: what the workload begins with is there, all of it durable.
   func prepare(_ durability: ProvChain.Durability, seed: UInt64, isFaulty: Bool = false) throws -> Life {
     func life(_ disk: SimulatedDisk = SimulatedDisk(), _ attempts: [Life.Attempt] = [], _ promise: Life.Promise = .init()) -> Life {
       Life(on: disk, durability, seed: seed, isFaulty: isFaulty, attempts: attempts, promise: promise) { options in
         switch self {
-        case .roll, .rollAfterMark, .killed: options.segmentSizeMax = 1200
+        case .roll, .rollAfterMark, .killed, .killedAnywhere: options.segmentSizeMax = 1200
         default: break
         }
         if self == .mixed, seed % 2 == 0 { options.segmentSizeMax = 1200 }
         switch self {
-        case .closeWithView, .reopen, .remove, .expire, .mixed: options.view = .always
+        case .closeWithView, .reopen, .killedAnywhere, .remove, .expire, .mixed: options.view = .always
         default: break
         }
       }
@@ -62,6 +63,9 @@ enum Workload: String, CaseIterable {
     default: return life()
     }
   }
+
+  /// Whether every run is another one, so that many say more than many states of one.
+  var isRandom: Bool { self == .mixed || self == .killedAnywhere }
 
   func run(_ life: Life, seed: UInt64) throws {
     switch self {
@@ -122,6 +126,28 @@ enum Workload: String, CaseIterable {
       life.kill()
       try life.resume()
       try life.close()
+    case .killedAtNewSegment:
+      // It has its name, which nobody has made durable.
+      try life.start()
+      try life.record(2)
+      life.kill()
+      try life.kill(before: { $0.isSyncDirectoryOfLog }) { try life.resume() }
+      try life.resume()
+      try life.record(2)
+    case .killedAnywhere:
+      var random = SeededGenerator(seed: seed)
+      for _ in 0..<2 {
+        let left = Countdown(Int.random(in: 0..<60, using: &random))
+        try life.kill(before: { !$0.isRead && left.isOver() }) {
+          try life.record(4)
+          try life.close()
+          try life.record(2)
+          life.drop()
+          try life.batch(3)
+        }
+      }
+      try life.resume()
+      try life.record(2)
     case .failedSync:
       try life.start()
       try life.record(2)
@@ -167,6 +193,19 @@ enum Workload: String, CaseIterable {
       }
     }
   }
+}
+
+/// Is over after so many questions.
+private final class Countdown: Sendable {
+  private let left: Atomic<Int>
+
+  init(_ count: Int) { left = Atomic(count) }
+
+  func isOver() -> Bool { left.subtract(1, ordering: .relaxed).oldValue <= 0 }
+}
+
+extension DiskOperation {
+  fileprivate var isSyncDirectoryOfLog: Bool { if case .syncDirectory(let path) = self { path.hasSuffix(".log") } else { false } }
 }
 
 extension SessionsDirectory {
