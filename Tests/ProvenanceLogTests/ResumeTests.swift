@@ -182,6 +182,21 @@ struct ResumeTests {
     try checkWhole(actions: 4)
   }
 
+  /// The copies are on stable storage before the new file has its name, and its mark says so: damage to them is no torn tail.
+  @Test func copiesAreVouchedFor() throws {
+    try crash(actions: 3)
+    let prov = try storage.resume("a")
+    // As it is right after the resume: a session that is given up leaves a mark of its own.
+    let copy = try Storage()
+    try copyLog("a", from: storage, to: copy)
+    withExtendedLifetime(prov) {}
+    let segment = try copy.segment("a")
+    let last = try #require(try disk.bytes(of: segment).firstRange(of: Array(#""seq":3"#.utf8)))
+    try disk.flipBit(at: UInt64(last.lowerBound), of: segment)
+    #expect(errorCode { try copy.seqs("a") } == .corrupt)
+    #expect(errorCode { try copy.resume("a") } == .corrupt)
+  }
+
   /// A reader that has read what was copied afterwards goes on behind it, and reads nothing twice.
   @Test func readerGoesOnOverAResume() throws {
     try crash(actions: 3)
