@@ -146,7 +146,7 @@ enum Workload: String, CaseIterable {
           try life.batch(3)
         }
       }
-      try life.resume()
+      // Resumed, or started if it was not.
       try life.record(2)
     case .failedSync:
       try life.start()
