@@ -388,9 +388,11 @@ package struct LogReader: ~Copyable {
 
   /// What is known of this place by the looks at one before it, of the same file.
   private func settledVerdict(_ limit: Limit) -> EndVerdict? {
-    guard let settled, offset < limit.offset else { return nil }
+    guard offset < limit.offset else { return nil }
+    if searches >= Self.searchesMax { return .corrupt }
+    guard let settled else { return nil }
     guard let behind = settled.behind else { return .corrupt }
-    if searches >= Self.searchesMax || behind.vouches(for: nextSequence, at: offset) { return .corrupt }
+    if behind.vouches(for: nextSequence, at: offset) { return .corrupt }
     return goesBehindTail && behind.voucher.below <= nextSequence && behind.hasFrame(above: nextSequence, at: offset) ? .tailInDoubt : nil
   }
 

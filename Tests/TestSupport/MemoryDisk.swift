@@ -23,6 +23,8 @@ package final class MemoryDisk: FileSystem {
     var files: [String: Int] = [:]
     var directories: Set<String> = []
     var contents: [Int: [UInt8]] = [:]
+    /// Of files that go on as zeros behind what is kept of them.
+    var sizes: [Int: UInt64] = [:]
     var nextInode = 1
     var locks: [Int: [Int64: ObjectIdentifier]] = [:]
     var counts = Counts()
@@ -41,9 +43,9 @@ package final class MemoryDisk: FileSystem {
 
   /// The same names with the same contents; nothing is locked, counted or watched.
   package func copy() -> MemoryDisk {
-    let (files, directories, contents, nextInode) = state.withLock { ($0.files, $0.directories, $0.contents, $0.nextInode) }
+    let (files, directories, contents, sizes, nextInode) = state.withLock { ($0.files, $0.directories, $0.contents, $0.sizes, $0.nextInode) }
     var copy = State()
-    (copy.files, copy.directories, copy.contents, copy.nextInode) = (files, directories, contents, nextInode)
+    (copy.files, copy.directories, copy.contents, copy.sizes, copy.nextInode) = (files, directories, contents, sizes, nextInode)
     return MemoryDisk(copy)
   }
 
@@ -72,6 +74,13 @@ package final class MemoryDisk: FileSystem {
     state.withLock { state in
       guard let inode = state.files[path] else { preconditionFailure("no such file: \(path)") }
       body(&state.contents[inode]!)
+    }
+  }
+
+  /// Makes a file longer by a hole, which takes no memory.
+  package func lengthen(_ path: String, to size: UInt64) {
+    state.withLock { state in
+      if let inode = state.files[path] { state.sizes[inode] = size }
     }
   }
 
@@ -133,7 +142,7 @@ package final class MemoryDisk: FileSystem {
     state.withLock { state in
       if path == "." || path == "/" || state.directories.contains(path) { return FileStatus(kind: .directory, size: 0, modified: 0, identity: [0]) }
       guard let inode = state.files[path] else { return nil }
-      return FileStatus(kind: .file, size: UInt64(state.contents[inode]!.count), modified: 0, identity: [UInt64(inode)])
+      return FileStatus(kind: .file, size: state.size(inode), modified: 0, identity: [UInt64(inode)])
     }
   }
 
@@ -174,6 +183,10 @@ package final class MemoryDisk: FileSystem {
   package func setModificationTime(of path: String, to nanoseconds: Int64) throws(LogError) {}
 }
 
+extension MemoryDisk.State {
+  fileprivate func size(_ inode: Int) -> UInt64 { max(sizes[inode] ?? 0, UInt64(contents[inode]!.count)) }
+}
+
 private final class MemoryFile: File {
   let path: String
   private let inode: Int
@@ -196,13 +209,16 @@ private final class MemoryFile: File {
     disk.state.withLock { state in
       state.counts.reads += 1
       state.counts.largestRead = max(state.counts.largestRead, buffer.count)
-      return state.contents[inode]!.withUnsafeBytes { bytes in
-        guard let start = Int(exactly: offset), start < bytes.count else { return 0 }
-        let count = min(buffer.count, bytes.count - start)
-        buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + count]))
-        state.counts.bytes += count
-        return count
+      let size = state.size(inode)
+      let count = offset < size ? Int(clamping: min(UInt64(buffer.count), size - offset)) : 0
+      guard count > 0 else { return 0 }
+      buffer.baseAddress!.initializeMemory(as: UInt8.self, repeating: 0, count: count)
+      state.contents[inode]!.withUnsafeBytes { bytes in
+        guard let start = Int(exactly: offset), start < bytes.count else { return }
+        buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + count)]))
       }
+      state.counts.bytes += count
+      return count
     }
   }
 
@@ -227,7 +243,7 @@ private final class MemoryFile: File {
   }
 
   func status() throws(LogError) -> FileStatus {
-    disk.state.withLock { FileStatus(kind: .file, size: UInt64($0.contents[inode]!.count), modified: 0, identity: [UInt64(inode)]) }
+    disk.state.withLock { FileStatus(kind: .file, size: $0.size(inode), modified: 0, identity: [UInt64(inode)]) }
   }
 
   func nextData(from offset: UInt64) throws(LogError) -> UInt64? {
