@@ -182,6 +182,33 @@ struct ResumeTests {
     try checkWhole(actions: 4)
   }
 
+  /// Who made the session may have died before its name was durable.
+  @Test func namesAreMadeDurableFirst() throws {
+    try crash(actions: 1)
+    let watched = WatchedFileSystem()
+    let prov = try storage.resume("a", storage.options { $0.fileSystem = watched })
+    let operations = watched.operations
+    let create = try #require(operations.firstIndex { if case .create(let path) = $0 { path.hasSuffix(".seg.tmp") } else { false } })
+    for directory in [storage.sessions.path, try storage.log("a").path] {
+      let sync = try #require(operations.firstIndex(of: .syncDirectory(directory)))
+      #expect(sync < create)
+    }
+    withExtendedLifetime(prov) {}
+  }
+
+  /// Between opening and locking the lock's file the log is removed, and another one has its name: the lock says nothing about that one.
+  @Test func lockOfALogThatWasRemovedIsNone() throws {
+    try crash(actions: 1)
+    let watched = WatchedFileSystem()
+    let (path, aside) = (try storage.log("a").path, storage.path + "/aside")
+    watched.beforeNextLock {
+      _ = try? DiskFileSystem().rename(path, to: aside)
+      _ = try? DiskFileSystem().makeDirectory(path)
+      _ = try? DiskFileSystem().create(path + "/lock")
+    }
+    #expect(errorCode { try storage.resume("a", storage.options { $0.fileSystem = watched }) } == .notFound)
+  }
+
   /// The copies are on stable storage before the new file has its name, and its mark says so: damage to them is no torn tail.
   @Test func copiesAreVouchedFor() throws {
     try crash(actions: 3)

@@ -8,6 +8,7 @@ package final class WatchedFileSystem: FileSystem {
     var operations: [DiskOperation] = []
     var rule: DiskRule?
     var question: (@Sendable () -> Void)?
+    var lock: (@Sendable () -> Void)?
     /// What files are called now, by the name under which they were opened or made.
     var renamed: [String: String] = [:]
   }
@@ -28,6 +29,18 @@ package final class WatchedFileSystem: FileSystem {
 
   package func setRule(_ rule: DiskRule?) {
     state.withLock { $0.rule = rule }
+  }
+
+  /// What happens right before the next lock is taken, its file being open.
+  package func beforeNextLock(_ body: @escaping @Sendable () -> Void) {
+    state.withLock { $0.lock = body }
+  }
+
+  fileprivate func beforeLock() -> (@Sendable () -> Void)? {
+    state.withLock { state in
+      defer { state.lock = nil }
+      return state.lock
+    }
   }
 
   /// What happens right before the next question whether a writer is at work is answered.
@@ -151,7 +164,10 @@ private final class WatchedFile: File {
 
   func nextData(from offset: UInt64) throws(LogError) -> UInt64? { try file.nextData(from: offset) }
 
-  func lock(byte: Int64) throws(LogError) -> Bool { try file.lock(byte: byte) }
+  func lock(byte: Int64) throws(LogError) -> Bool {
+    fileSystem.beforeLock()?()
+    return try file.lock(byte: byte)
+  }
 
   func unlock(byte: Int64) { file.unlock(byte: byte) }
 
