@@ -40,6 +40,9 @@ package struct SegmentHeader: Sendable, Equatable {
     self.predecessor = predecessor
   }
 
+  /// A segment gets its name after it was synced with what it begins with; so every frame with a lower sequence than this was on stable storage.
+  package var vouchesBelow: UInt64 { firstSequence + (firstSequence == 0 ? 2 : 1) }
+
   package static func beginsWithMagic(_ bytes: UnsafeRawBufferPointer) -> Bool {
     bytes.count >= 8 && bytes[0] == 0x89 && bytes[0..<8].elementsEqual(magic)
   }

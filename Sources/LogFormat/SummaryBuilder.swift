@@ -16,6 +16,12 @@ package struct SummaryBuilder: Sendable {
     summary = SessionSummary(kernelName: URN.kernelName(ofURN: header.wasAssociatedWith))
   }
 
+  /// As a checkpoint says, taken on trust.
+  package init(_ checkpoint: Checkpoint) {
+    header = checkpoint.header
+    summary = checkpoint.summary
+  }
+
   package var checkpoint: Checkpoint? { header.map { Checkpoint(header: $0, summary: summary) } }
 
   /// Takes in the next frame of the log, whose checksums are right.
@@ -24,9 +30,7 @@ package struct SummaryBuilder: Sendable {
   package mutating func apply(_ kind: FrameKind, payload: UnsafeRawBufferPointer, trustingCheckpoint: Bool = false) throws(LogError) {
     switch kind {
     case .checkpoint where trustingCheckpoint && header == nil:
-      let checkpoint = try Checkpoint(payload: payload)
-      header = checkpoint.header
-      summary = checkpoint.summary
+      self = SummaryBuilder(try Checkpoint(payload: payload))
     case .sessionStarted where trustingCheckpoint: break
     case .sessionStarted:
       guard header == nil else { throw LogError(.corrupt, "the session started twice") }

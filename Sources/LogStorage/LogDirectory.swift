@@ -20,20 +20,29 @@ package struct SessionsDirectory: Sendable {
 
   package func viewPath(_ id: SessionID) -> String { LogStorage.path(path, "\(id).json") }
 
-  /// Makes the directory and those above it that are missing, as the reference does, each durable in its parent.
+  /// Makes the directory and those above it that are missing, as the reference does, each durable in its parent before one is made in it.
+  ///
+  /// Of what is there already the innermost may not be durable yet: who made it may have died, or failed, before its parent was synced; nor `storage`, if another
+  /// program made it.
   package func make() throws(LogError) {
-    if try fileSystem.status(of: path) != nil { return }
-    var made: [String] = []
     var missing: [String] = []
     var current = path
-    while try fileSystem.status(of: current) == nil {
+    while try fileSystem.status(of: current) == nil, current != parentDirectory(current) {
       missing.append(current)
-      let parent = parentDirectory(current)
-      if parent == current { break }
-      current = parent
+      current = parentDirectory(current)
     }
-    for directory in missing.reversed() where try fileSystem.makeDirectory(directory) { made.append(directory) }
-    for directory in made.reversed() { try fileSystem.syncDirectory(parentDirectory(directory)) }
+    let parents = [parentDirectory(current)] + (current == path ? [storageDirectory] : [])
+    for parent in parents {
+      do throws(LogError) {
+        try fileSystem.syncDirectory(parent)
+      } catch let error where error.code == .noPermission {
+        // Who may not even list that directory has not made anything in it.
+      }
+    }
+    for directory in missing.reversed() {
+      _ = try fileSystem.makeDirectory(directory)
+      try fileSystem.syncDirectory(parentDirectory(directory))
+    }
   }
 
   /// All names in the directory; none if there is no directory.

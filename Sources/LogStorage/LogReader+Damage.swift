@@ -60,7 +60,7 @@ extension LogReader {
   private func sequenceBehind(_ limit: Limit) -> UInt64 {
     if case .header(let header) = later { return header.firstSequence }
     if let index = file.index { return index.lastSequence + 1 }
-    return segment.firstSequence + 2
+    return segment.vouchesBelow
   }
 
   /// A sealed file whose first chunk, with the header in it, can't be unpacked: the index says what stands in the others.

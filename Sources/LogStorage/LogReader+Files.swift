@@ -22,6 +22,11 @@ extension LogReader {
       if damage.size == fileSize { position = .behindFile }
       return .item(.damage(damage))
     }
+    if let taken = takenUpAgain(header) {
+      try enter(header, at: 0)
+      passesBelow = taken
+      return .again
+    }
     let damage = linkDamage(header) ?? firstSequenceDamage(header)
     if header.firstSequence < nextSequence || damage?.cause == .otherSession {
       position = .behindFile
@@ -55,6 +60,16 @@ extension LogReader {
     return damage(.otherSegment, "missing or swapped: this file \(what), and not what was read before it", at: 0)
   }
 
+  /// A log whose end was not known to be on stable storage is taken up again before that end: the new segment begins with a checkpoint and copies of the frames
+  /// that were read here already.
+  /// - Returns: the sequence of the first one that was not.
+  private func takenUpAgain(_ header: SegmentHeader) -> UInt64? {
+    guard header.sessionID == segment.sessionID, header.firstSequence == file.name.firstSequence, let before = header.predecessor, let predecessor,
+      before.salt == predecessor.salt, before.lastSequence < predecessor.lastSequence, before.lastSequence >= segment.firstSequence
+    else { return nil }
+    return nextSequence + 1
+  }
+
   mutating func enter(_ header: SegmentHeader, at start: UInt64) throws(LogError) {
     let bytes = try file.bytes(at: start, atLeast: SegmentHeader.size)
     segment = header
@@ -63,7 +78,7 @@ extension LogReader {
     nextSequence = header.firstSequence
     isInterrupted = false
     settled = nil
-    vouchedBelow = max(vouchedBelow, header.firstSequence, file.index.map { $0.lastSequence + 1 } ?? 0)
+    vouchedBelow = max(vouchedBelow, header.vouchesBelow, file.index.map { $0.lastSequence + 1 } ?? 0)
   }
 
   /// A sealed file's trailer says all that the next file has to follow.

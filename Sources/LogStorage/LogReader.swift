@@ -34,6 +34,8 @@ package struct LogReader: ~Copyable {
   var isInterrupted = false
   /// Raw bytes of the current file when it was last asked.
   var fileSize: UInt64 = 0
+  /// Frames with a lower sequence are copies of such as were read before they were copied.
+  var passesBelow: UInt64 = 0
   private var frame: FrameHeader?
   var lastLook: Look?
   /// What two equal looks at the current file have shown, so that not every further damage needs two of its own.
@@ -283,7 +285,7 @@ package struct LogReader: ~Copyable {
           sequence: header.sequence, offset: offset)
       }
       take(header)
-      return .item(.frame(header))
+      return header.sequence < passesBelow ? .again : .item(.frame(header))
     case .segmentHeader:
       guard let header = try segmentHeaderIfWhole(at: offset), header.sessionID == segment.sessionID,
         isInterrupted ? header.firstSequence >= nextSequence : !isEmptySegment && header.predecessor == segmentEnd
@@ -410,16 +412,13 @@ package struct LogReader: ~Copyable {
       let behind = try lookBehind()
       look.behind = behind
       look.doubtEnd = behind.doubtEnd
-      look.evidence.isVouchedFor = isVouchedForByItsName || behind.vouches(for: nextSequence, at: offset)
+      look.evidence.isVouchedFor = nextSequence < segment.vouchesBelow || behind.vouches(for: nextSequence, at: offset)
       look.evidence.hasFramesBehind = behind.hasFrame(above: nextSequence, at: offset)
       if look.evidence.place == .other, look.doubtEnd == offset { look.evidence.place = .blank }
     }
     look.evidence.hasWriter = holdsLock ? false : try log.hasLivingWriter()
     return look
   }
-
-  /// What a segment begins with was synced before the file got its name.
-  private var isVouchedForByItsName: Bool { nextSequence < segment.firstSequence + (segment.firstSequence == 0 ? 2 : 1) }
 
   /// What stands from the place to the end of the file: whether it says that the frame that is missing here was on stable storage.
   private mutating func lookBehind() throws(LogError) -> Behind {

@@ -196,7 +196,7 @@ package struct LogWriter: ~Copyable {
 
   private init(
     _ log: LogDirectory, _ checkpoint: Checkpoint, _ lock: LogLock, zeroesAhead: Bool, _ randomSalt: @escaping @Sendable () -> UInt32,
-    _ segment: NewSegment, bytesInDoubt: UInt64 = 0
+    _ segment: borrowing NewSegment, bytesInDoubt: UInt64 = 0
   ) {
     self.log = log
     opened = checkpoint
@@ -212,7 +212,8 @@ package struct LogWriter: ~Copyable {
     lastCRC = segment.lastCRC
     nextSequence = segment.nextSequence
     syncedBelow = segment.nextSequence
-    checkpointOffset = UInt64(SegmentHeader.size)
+    checkpointOffset = segment.checkpointOffset
+    endsWithMark = segment.endsWithMark
   }
 
   /// Starts the log of a new session, whose directory exists and is locked.
@@ -221,17 +222,38 @@ package struct LogWriter: ~Copyable {
   ) throws(LogError) -> LogWriter {
     let segment = SegmentHeader(sessionID: header.sessionID, salt: randomSalt(), firstSequence: 0, firstSeq: 1, predecessor: nil)
     let checkpoint = Checkpoint(header: header, summary: SessionSummary(kernelName: URN.kernelName(ofURN: header.wasAssociatedWith)))
-    let new = try NewSegment(segment, [(.checkpoint, try checkpoint.payload()), (.sessionStarted, try header.payload())], in: log)
+    let payloads = (checkpoint: try checkpoint.payload(), header: try header.payload())
+    let new = try NewSegment.make(segment, in: log) { new throws(LogError) in
+      try payloads.checkpoint.withRawBytes { bytes throws(LogError) in try new.append(.checkpoint, bytes) }
+      try payloads.header.withRawBytes { bytes throws(LogError) in try new.append(.sessionStarted, bytes) }
+    }
     return LogWriter(log, checkpoint, lock, zeroesAhead: zeroesAhead, randomSalt, new)
   }
 
-  /// Goes on behind `predecessor`, which is on stable storage, in a new segment.
-  package static func resume(
-    _ log: LogDirectory, _ checkpoint: Checkpoint, after predecessor: SegmentEnd, bytesInDoubt: UInt64, lock: LogLock,
-    zeroesAhead: Bool, randomSalt: @escaping @Sendable () -> UInt32
+  /// Goes on where `reader` stands, up to which all is on stable storage, in a new segment that begins with a copy of the frames that follow there.
+  ///
+  /// - Parameter summary: the session as it stands there.
+  static func resume(
+    _ reader: consuming LogReader, _ summary: SummaryBuilder, copyingUpTo end: UInt64, bytesInDoubt: UInt64, lock: LogLock, zeroesAhead: Bool,
+    randomSalt: @escaping @Sendable () -> UInt32
   ) throws(LogError) -> LogWriter {
-    let new = try NewSegment(after: predecessor, checkpoint, salt: randomSalt(), in: log)
-    return LogWriter(log, checkpoint, lock, zeroesAhead: zeroesAhead, randomSalt, new, bytesInDoubt: bytesInDoubt)
+    let log = reader.log
+    var reader = reader
+    var summary = summary
+    guard let before = summary.checkpoint else {
+      throw LogError(.corrupt, "the newest file does not begin with a checkpoint", path: log.path, segment: reader.fileName.description)
+    }
+    let new = try NewSegment.make(after: reader.segmentEnd, before, salt: randomSalt(), in: log) { new throws(LogError) in
+      guard reader.nextSequence < end else { return }
+      while reader.nextSequence < end, let frame = try reader.next() {
+        let payload = try reader.payload
+        try summary.apply(frame.kind, payload: payload)
+        if frame.kind == .mark { try new.appendMark() } else { try new.append(frame.kind, payload) }
+      }
+      try new.appendMark()
+    }
+    return LogWriter(
+      log, summary.checkpoint ?? before, lock, zeroesAhead: zeroesAhead, randomSalt, new, bytesInDoubt: bytesInDoubt)
   }
 
   /// Goes on in a new file. Everything before it is synced first: segment n+1 never becomes durable before n.
@@ -239,11 +261,13 @@ package struct LogWriter: ~Copyable {
   package mutating func roll(_ checkpoint: Checkpoint) throws(LogError) {
     precondition(pendingFrames == 0, "frames must be flushed before the segment ends")
     cutToSize()
+    // A mark needs no sync of its own, but the next header vouches for it.
+    endsWithMark = false
     try sync()
     let end = SegmentEnd(salt: salt, size: size, lastSequence: nextSequence - 1, lastCRC: lastCRC)
     let new: NewSegment
     do throws(LogError) {
-      new = try NewSegment(after: end, checkpoint, salt: randomSalt(), in: log)
+      new = try NewSegment.make(after: end, checkpoint, salt: randomSalt(), in: log)
     } catch {
       // Renamed but not known to be durable: whether it is there after a crash is open, so nothing may be appended before or behind it.
       throw error.code == .poisoned ? poisoned(by: error, "a new segment could not be synced") : error
@@ -256,51 +280,36 @@ package struct LogWriter: ~Copyable {
     lastCRC = new.lastCRC
     nextSequence = new.nextSequence
     syncedBelow = new.nextSequence
-    checkpointOffset = UInt64(SegmentHeader.size)
+    checkpointOffset = new.checkpointOffset
     endsWithMark = false
   }
 }
 
-/// A segment file that was just made: under a temporary name with its first frames inside, synced, renamed, its directory synced.
-private struct NewSegment {
+/// A segment file that is being made: under a temporary name with what it begins with inside, synced, renamed, its directory synced.
+private struct NewSegment: ~Copyable {
   let header: SegmentHeader
   let file: any File
   let path: String
-  let size: UInt64
-  let lastCRC: UInt32
-  let nextSequence: UInt64
+  private(set) var size: UInt64 = 0
+  private(set) var lastCRC: UInt32 = 0
+  private(set) var nextSequence: UInt64
+  private(set) var checkpointOffset: UInt64 = 0
+  private(set) var endsWithMark = false
+  private var buffer = ByteBuffer(capacity: 1 << 16)
 
-  init(after predecessor: SegmentEnd, _ checkpoint: Checkpoint, salt: UInt32, in log: LogDirectory) throws(LogError) {
-    let header = SegmentHeader(
-      sessionID: checkpoint.header.sessionID, salt: salt, firstSequence: predecessor.lastSequence + 1, firstSeq: checkpoint.summary.nextSeq,
-      predecessor: predecessor)
-    try self.init(header, [(.checkpoint, try checkpoint.payload())], in: log)
-  }
-
-  init(_ header: SegmentHeader, _ frames: [(FrameKind, [UInt8])], in log: LogDirectory) throws(LogError) {
-    self.header = header
-    var buffer = ByteBuffer()
-    header.append(to: &buffer)
-    var sequence = header.firstSequence
-    var last = 0
-    for (index, (kind, payload)) in frames.enumerated() {
-      last = buffer.count
-      try buffer.appendFrame(kind, payload, sequence: sequence, unsynced: UInt64(index), salt: header.salt)
-      sequence += 1
-    }
-    lastCRC = buffer.headerCRC(ofFrameAt: last)
-    size = UInt64(buffer.count)
-    nextSequence = sequence
+  static func make(
+    _ header: SegmentHeader, in log: LogDirectory, filledBy fill: (inout NewSegment) throws(LogError) -> Void
+  ) throws(LogError) -> NewSegment {
     let name = SegmentFileName(firstSequence: header.firstSequence)
-    path = log.path(of: name.description)
+    let path = log.path(of: name.description)
     let temporary = log.path(of: name.temporaryName)
     // Left from a creation that did not finish; nothing acknowledged is in it.
     if try log.fileSystem.status(of: temporary) != nil { try log.fileSystem.remove(temporary) }
-    let made = try log.fileSystem.create(temporary)
-    file = made
+    var segment = NewSegment(header, try log.fileSystem.create(temporary), path)
     do throws(LogError) {
-      try made.writeAll(buffer.bytes, at: 0)
-      try made.sync()
+      try fill(&segment)
+      try segment.flush()
+      try segment.file.sync()
       guard try log.fileSystem.renameToNew(temporary, to: path) else {
         throw LogError(.io, "a segment of this name exists already; another program is at work in this log", path: path)
       }
@@ -313,6 +322,58 @@ private struct NewSegment {
     } catch {
       throw LogError(.poisoned, error.message, path: error.path, errno: error.errno)
     }
+    return segment
+  }
+
+  /// Behind `predecessor`, beginning with a checkpoint of the session as it stood there.
+  static func make(
+    after predecessor: SegmentEnd, _ checkpoint: Checkpoint, salt: UInt32, in log: LogDirectory,
+    filledBy fill: (inout NewSegment) throws(LogError) -> Void = { _ throws(LogError) in }
+  ) throws(LogError) -> NewSegment {
+    let header = SegmentHeader(
+      sessionID: checkpoint.header.sessionID, salt: salt, firstSequence: predecessor.lastSequence + 1, firstSeq: checkpoint.summary.nextSeq,
+      predecessor: predecessor)
+    let payload = try checkpoint.payload()
+    return try make(header, in: log) { segment throws(LogError) in
+      try payload.withRawBytes { bytes throws(LogError) in try segment.append(.checkpoint, bytes) }
+      try fill(&segment)
+    }
+  }
+
+  private init(_ header: SegmentHeader, _ file: any File, _ path: String) {
+    self.header = header
+    self.file = file
+    self.path = path
+    nextSequence = header.firstSequence
+    header.append(to: &buffer)
+  }
+
+  mutating func append(_ kind: FrameKind, _ payload: UnsafeRawBufferPointer) throws(LogError) {
+    let start = buffer.beginFrame()
+    buffer.append(payload)
+    try endFrame(at: start, kind, unsynced: nextSequence - header.firstSequence)
+    if buffer.count > 1 << 20 { try flush() }
+  }
+
+  /// Says that all before it is on stable storage: so it is, once the file has its name.
+  mutating func appendMark() throws(LogError) {
+    let start = buffer.beginFrame()
+    withUnsafeBytes(of: (size + UInt64(start) - checkpointOffset).littleEndian) { buffer.append($0) }
+    try endFrame(at: start, .mark, unsynced: 0)
+  }
+
+  private mutating func endFrame(at start: Int, _ kind: FrameKind, unsynced: UInt64) throws(LogError) {
+    try buffer.endFrame(at: start, kind: kind, sequence: nextSequence, unsynced: unsynced, salt: header.salt)
+    if kind == .checkpoint { checkpointOffset = size + UInt64(start) }
+    lastCRC = buffer.headerCRC(ofFrameAt: start)
+    endsWithMark = kind == .mark
+    nextSequence += 1
+  }
+
+  private mutating func flush() throws(LogError) {
+    try file.writeAll(buffer.bytes, at: size)
+    size += UInt64(buffer.count)
+    buffer.removeAll()
   }
 }
 

@@ -206,13 +206,15 @@ struct Judge {
       #expect(isUnchanged, "\(place): a resume has changed \(path)")
     }
     guard strict.error == nil else { return }
+    // What nothing vouched for is copied into another segment, so frames have other numbers; records are as they were, and one more.
+    let derived: [FrameKind] = [.checkpoint, .mark]
+    let records = known.frames[..<strict.count].filter { !derived.contains($0.header.kind) }.map(\.payload)
     var reader = try LogReader.open(log, of: KnownLog.id)
-    var count = 0
+    var found: [[UInt8]] = []
     while let frame = try reader.next() {
-      if count < strict.count { #expect(isKnown(frame, try reader.payload, at: count), "\(place): changed by a resume") }
-      count += 1
+      if !derived.contains(frame.kind) { found.append(Array(try reader.payload)) }
     }
-    #expect(count == strict.count + 2 && reader.ending == .clean, comment)
+    #expect(found.dropLast() == records[...] && reader.ending == .clean, "\(place): changed by a resume")
     let isDamaged = try KnownLog.sessions(on: disk).verify(KnownLog.id).isDamaged
     #expect(try KnownLog.sessions(on: copy).verify(KnownLog.id).isDamaged == isDamaged, comment)
   }

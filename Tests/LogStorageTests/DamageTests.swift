@@ -19,13 +19,13 @@ struct DamageTests {
   private var log: LogDirectory { directory.log(of: id) }
 
   /// Two segments. In the newest: four actions, a sync after the second, so that the third and fourth vouch for what was before it.
-  private func record() throws {
+  private func record(salt: UInt32 = 11) throws {
     try directory.make()
     _ = try DiskFileSystem().makeDirectory(log.path)
     let header = SessionHeader(
       sessionID: id, urn: "ckp://Action#K/session-1", label: "l", kernelAction: "", startedAt: Timestamp(microseconds: 1000)!,
       wasAssociatedWith: "ckp://Kernel#K:v1.0")
-    var writer = try LogWriter.start(log, header, lock: try LogLock(.writer, of: log), randomSalt: { 11 })
+    var writer = try LogWriter.start(log, header, lock: try LogLock(.writer, of: log), randomSalt: { salt })
     var summary = SummaryBuilder(header)
     try append(1, to: &writer, &summary)
     try writer.roll(Checkpoint(header: header, summary: summary.summary))
@@ -173,6 +173,40 @@ struct DamageTests {
     // Swapped for another segment of the same session, the next one notices.
     try DiskFileSystem().write(try DiskFileSystem().bytes(of: second), to: log.path(of: files[0].description))
     #expect(read().error?.code == .corrupt)
+  }
+
+  /// From a copy of the log that went another way: same session, same sequences, same sizes. Only the next file's header tells.
+  @Test func aFileOfAnotherCourseIsNamed() throws {
+    try record(salt: 11)
+    let first = log.path(of: try log.segments()[0].description)
+    let other = try DamageTests()
+    try other.record(salt: 12)
+    try DiskFileSystem().write(try DiskFileSystem().bytes(of: other.log.path(of: try other.log.segments()[0].description)), to: first)
+    let error = try #require(read().error)
+    #expect(error.damage?.cause == .otherSegment && error.segment == "00000000000000000003.seg", "\(error)")
+    #expect { _ = try log.resume(id, lock: try LogLock(.writer, of: log), randomSalt: { 99 }) } throws: { ($0 as? LogError)?.code == .corrupt }
+  }
+
+  /// A trailer with a right checksum that speaks of another last frame.
+  @Test(arguments: [16, 44, 48])
+  func aTrailerThatContradictsTheFramesIsNamed(_ field: Int) throws {
+    let source = repositoryPath() + "/Format/vectors/sealed.log"
+    try directory.make()
+    let log = directory.log(of: try SessionID("sealed"))
+    _ = try DiskFileSystem().makeDirectory(log.path)
+    let names = try DiskFileSystem().names(in: source).sorted()
+    for name in names { try DiskFileSystem().write(try DiskFileSystem().bytes(of: "\(source)/\(name)"), to: log.path(of: name)) }
+    let path = log.path(of: try #require(names.last { $0.hasSuffix(".lz4") }))
+    var bytes = try DiskFileSystem().bytes(of: path)
+    let trailer = bytes.count - SealedIndex.trailerSize
+    bytes[trailer + field] ^= 1
+    let crc = bytes.withUnsafeBytes { crc32c(0, UnsafeRawBufferPointer(rebasing: $0[trailer..<trailer + 68])) }
+    withUnsafeBytes(of: crc.littleEndian) { bytes.replaceSubrange((trailer + 68)..., with: $0) }
+    try DiskFileSystem().write(bytes, to: path)
+    var reader = try LogReader.open(log, of: try SessionID("sealed"))
+    var cause: Damage.Cause?
+    do throws(LogError) { while try reader.next() != nil {} } catch { cause = error.damage?.cause }
+    #expect(cause == .sealedTrailer)
   }
 
   @Test func garbageBehindTheTailIsATornTail() throws {

@@ -5,7 +5,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// Disks that are full, and disks that fail.
+/// Disks that are full, and disks that fail; `DiskFaultTests` has every operation of every workload.
 struct FaultTests {
   private let storage: Storage
   private let disk = WatchedFileSystem()
@@ -154,51 +154,5 @@ struct FaultTests {
     #expect(prov.actionCount == 1)
     try prov.close()
     try checkClean(1)
-  }
-
-  // MARK: Every step
-
-  private enum Step: CaseIterable { case record, batch, close }
-
-  /// One operation of a whole life fails, each in turn: no acknowledged action is lost, and the session can be resumed.
-  @Test(arguments: zip([LogError.Code.io, .noSpace], ProvChain.Durability.allCases))
-  func everyOperationFailsOnce(_ code: LogError.Code, _ durability: ProvChain.Durability) throws {
-    let steps: [Step] = [.record, .batch, .record, .close, .record, .batch, .close, .close]
-    var failing = 0
-    var ended = false
-    while !ended {
-      let id = "at\(failing)"
-      var acknowledged: [Int64] = []
-      do {
-        let prov = try storage.start(
-          id,
-          storage.options {
-            $0.fileSystem = disk
-            $0.durability = durability
-            $0.segmentSizeMax = 1200
-          })
-        disk.forget()
-        disk.setRule { [disk, failing] _ in disk.operations.count == failing + 1 ? .init(code, written: 100) : nil }
-        for step in steps {
-          switch step {
-          case .record: if let record = try? prov.recordAction(action()) { acknowledged.append(record.seq) }
-          case .batch: if let seqs = try? prov.recordActions([action(), action()]) { acknowledged += seqs }
-          case .close: _ = try? prov.close()
-          }
-        }
-        ended = disk.operations.count <= failing
-      }
-      disk.setRule(nil)
-      #expect(Set(acknowledged).count == acknowledged.count)
-      let prov = try storage.resume(id)
-      #expect(Set(acknowledged).isSubset(of: Set(try storage.seqs(id))), "operation \(failing)")
-      let count = prov.actionCount
-      #expect(try prov.recordAction(action()).seq == Int64(count + 1))
-      try prov.close()
-      let verification = try storage.verify(id)
-      #expect(!verification.isDamaged && verification.actions == count + 1, "operation \(failing): \(verification.finding)")
-      failing += 1
-    }
-    #expect(failing > 40)
   }
 }

@@ -156,21 +156,98 @@ struct ResumeTests {
     try checkWhole(actions: 3)
   }
 
-  /// What nothing vouches for is written again and synced before a new segment says that it was kept.
-  @Test func unsyncedActionsAreMadeDurableFirst() throws {
-    try crash(actions: 2)
+  /// After a failed sync the cache may hold what the disk does not: what nothing vouches for is copied into the new file, and the old one is left alone.
+  @Test func actionsThatNothingVouchesForAreCopied() throws {
+    try crash(actions: 3)
     let watched = WatchedFileSystem()
     let old = try storage.segment("a")
     let before = try disk.bytes(of: old)
+    let payloads = try storage.payloads("a")
     let prov = try storage.resume("a", storage.options { $0.fileSystem = watched })
-    let operations = watched.operations
-    let rewrite = try #require(operations.firstIndex { if case .write(old, let size) = $0 { size > 0 } else { false } })
-    let sync = try #require(operations.firstIndex(of: .sync(old)))
-    let create = try #require(operations.firstIndex { if case .create = $0 { true } else { false } })
-    #expect(rewrite < sync && sync < create)
+    let touchesOld = watched.operations.contains {
+      switch $0 {
+      case .write(old, _), .truncate(old, _), .sync(old): true
+      default: false
+      }
+    }
+    #expect(!touchesOld)
     let isSame = try disk.bytes(of: old) == before
     #expect(isSame)
+    // As if the cache had been dropped, and the disk had none of it.
+    let first = try #require(before.firstRange(of: Array(#"{"seq":1"#.utf8)))
+    try disk.write(Array(before[..<(first.lowerBound - FrameHeader.size)]) + [UInt8](repeating: 0, count: 512), to: old)
+    #expect(try storage.payloads("a") == payloads)
+    #expect(try prov.recordAction(action()).seq == 4)
+    try prov.close()
+    try checkWhole(actions: 4)
+  }
+
+  /// Who made the session may have died before its name was durable.
+  @Test func namesAreMadeDurableFirst() throws {
+    try crash(actions: 1)
+    let watched = WatchedFileSystem()
+    let prov = try storage.resume("a", storage.options { $0.fileSystem = watched })
+    let operations = watched.operations
+    let create = try #require(operations.firstIndex { if case .create(let path) = $0 { path.hasSuffix(".seg.tmp") } else { false } })
+    for directory in [storage.sessions.path, try storage.log("a").path] {
+      let sync = try #require(operations.firstIndex(of: .syncDirectory(directory)))
+      #expect(sync < create)
+    }
     withExtendedLifetime(prov) {}
+  }
+
+  /// Between opening and locking the lock's file the log is removed, and another one has its name: the lock says nothing about that one.
+  @Test func lockOfALogThatWasRemovedIsNone() throws {
+    try crash(actions: 1)
+    let watched = WatchedFileSystem()
+    let (path, aside) = (try storage.log("a").path, storage.path + "/aside")
+    watched.beforeNextLock {
+      _ = try? DiskFileSystem().rename(path, to: aside)
+      _ = try? DiskFileSystem().makeDirectory(path)
+      _ = try? DiskFileSystem().create(path + "/lock")
+    }
+    #expect(errorCode { try storage.resume("a", storage.options { $0.fileSystem = watched }) } == .notFound)
+  }
+
+  /// The copies are on stable storage before the new file has its name, and its mark says so: damage to them is no torn tail.
+  @Test func copiesAreVouchedFor() throws {
+    try crash(actions: 3)
+    let prov = try storage.resume("a")
+    // As it is right after the resume: a session that is given up leaves a mark of its own.
+    let copy = try Storage()
+    try copyLog("a", from: storage, to: copy)
+    withExtendedLifetime(prov) {}
+    let segment = try copy.segment("a")
+    let last = try #require(try disk.bytes(of: segment).firstRange(of: Array(#""seq":3"#.utf8)))
+    try disk.flipBit(at: UInt64(last.lowerBound), of: segment)
+    #expect(errorCode { try copy.seqs("a") } == .corrupt)
+    #expect(errorCode { try copy.resume("a") } == .corrupt)
+  }
+
+  /// A reader that has read what was copied afterwards goes on behind it, and reads nothing twice.
+  @Test func readerGoesOnOverAResume() throws {
+    try crash(actions: 3)
+    let log = try storage.log("a")
+    var reader = try LogReader.open(log, of: SessionID("a"))
+    var seqs: [Int64] = []
+    func readOn() throws {
+      while let frame = try reader.next() {
+        if frame.kind == .action { seqs.append(try ActionRecord(payload: try reader.payload).seq) }
+      }
+    }
+    try readOn()
+    for round in Int64(1)...4 {
+      do {
+        let prov = try storage.resume("a")
+        try prov.recordAction(action())
+        if round == 2 { try prov.close() }
+        try readOn()
+        if round == 3 { try prov.recordAction(action()) }
+      }
+      try readOn()
+    }
+    #expect(seqs == Array(1...8))
+    #expect(try storage.seqs("a") == seqs)
   }
 
   // MARK: Corruption
@@ -180,25 +257,29 @@ struct ResumeTests {
   /// Damage to an action that something says was on stable storage: refused, nothing is changed, readers come up to it.
   @Test(arguments: Voucher.allCases)
   func damageThatSomethingVouchesForIsRefused(_ voucher: Voucher) throws {
-    try crash(actions: 3, voucher == .laterAction ? .power : .process)
+    if voucher == .laterSegment {
+      // Full with the third action.
+      let prov = try storage.start("a", storage.options { $0.segmentSizeMax = 1300 })
+      for count in 0..<4 { try prov.recordAction(action(note: "note \(count)")) }
+      #expect(try storage.log("a").segments().count == 2)
+    } else {
+      try crash(actions: 3, voucher == .laterAction ? .power : .process)
+    }
     if voucher == .close {
       let prov = try storage.start("b")
       try prov.recordActions((0..<3).map { action(note: "note \($0)") })
       try prov.close()
     }
-    if voucher == .laterSegment { try storage.resume("a").recordAction(action()) }
     let id = voucher == .close ? "b" : "a"
     let segment = try storage.segment(id, 0)
     let second = try #require(try disk.bytes(of: segment).firstRange(of: Array("note 1".utf8)))
     try disk.flipBit(at: UInt64(second.lowerBound), of: segment)
     let before = try storage.contents()
 
-    if voucher != .laterSegment {
-      let error = try #require(logError { try storage.resume(id) })
-      #expect(error.code == .corrupt && error.sequence == 3 && error.segment == "00000000000000000000.seg", "\(error)")
-      let isUnchanged = try storage.contents() == before
-      #expect(isUnchanged)
-    }
+    let error = try #require(logError { try storage.resume(id) })
+    #expect(error.code == .corrupt && error.sequence == 3 && error.segment == "00000000000000000000.seg", "\(error)")
+    let isUnchanged = try storage.contents() == before
+    #expect(isUnchanged)
     #expect(errorCode { try storage.seqs(id) } == .corrupt)
     #expect(try storage.verify(id).isDamaged)
     let projected = try storage.project(id)

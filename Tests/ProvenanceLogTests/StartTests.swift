@@ -25,6 +25,21 @@ struct StartTests {
     withExtendedLifetime(log) {}
   }
 
+  /// The reference makes its directories and syncs none of them.
+  @Test func directoriesOfAnotherProgramAreMadeDurable() throws {
+    let disk = DiskFileSystem()
+    for directory in ["storage", "storage/sessions"] { _ = try disk.makeDirectory("\(storage.path)/\(directory)") }
+    let watched = WatchedFileSystem()
+    let prov = try storage.start("a", storage.options { $0.fileSystem = watched })
+    let operations = watched.operations
+    let make = try #require(operations.firstIndex { if case .makeDirectory(let path) = $0 { path.hasSuffix("a.log") } else { false } })
+    for parent in [storage.path, "\(storage.path)/storage"] {
+      let sync = try #require(operations.firstIndex(of: .syncDirectory(parent)))
+      #expect(sync < make)
+    }
+    withExtendedLifetime(prov) {}
+  }
+
   @Test func drawingEndsWhenEveryIDIsTaken() throws {
     try storage.start("00000001").close()
     #expect(errorCode { try storage.start(nil, storage.options { $0.idSource = { 1 } }) } == .alreadyExists)

@@ -2,44 +2,13 @@ package import LogStorage
 package import ProvenanceLog
 internal import Synchronization
 
-/// What a log asks of the disk to change, or to keep.
-package enum DiskOperation: Sendable, Equatable {
-  case create(String)
-  case makeDirectory(String)
-  case write(String, size: Int)
-  case sync(String)
-  case truncate(String, size: UInt64)
-  case rename(String, to: String)
-  case remove(String)
-  case removeDirectory(String)
-  case syncDirectory(String)
-  case setModificationTime(String)
-
-  package var isSync: Bool { if case .sync = self { true } else { false } }
-  package var isWrite: Bool { if case .write = self { true } else { false } }
-  package var isSyncDirectory: Bool { if case .syncDirectory = self { true } else { false } }
-}
-
 /// The machine's disk, watched: it keeps what was asked of it, in order, and fails where its rule says so.
 package final class WatchedFileSystem: FileSystem {
-  /// How an operation fails; of a write, `written` bytes reach the file before.
-  package struct Fault: Sendable {
-    package var error: LogError
-    package var written = 0
-
-    package init(_ code: LogError.Code, written: Int = 0) {
-      error = LogError(code, "made to fail")
-      self.written = written
-    }
-  }
-
-  /// Asked before each operation, on its thread, with no lock held: it may wait.
-  package typealias Rule = @Sendable (DiskOperation) -> Fault?
-
   private struct State {
     var operations: [DiskOperation] = []
-    var rule: Rule?
+    var rule: DiskRule?
     var question: (@Sendable () -> Void)?
+    var lock: (@Sendable () -> Void)?
     /// What files are called now, by the name under which they were opened or made.
     var renamed: [String: String] = [:]
   }
@@ -58,8 +27,20 @@ package final class WatchedFileSystem: FileSystem {
     state.withLock { $0.operations = [] }
   }
 
-  package func setRule(_ rule: Rule?) {
+  package func setRule(_ rule: DiskRule?) {
     state.withLock { $0.rule = rule }
+  }
+
+  /// What happens right before the next lock is taken, its file being open.
+  package func beforeNextLock(_ body: @escaping @Sendable () -> Void) {
+    state.withLock { $0.lock = body }
+  }
+
+  fileprivate func beforeLock() -> (@Sendable () -> Void)? {
+    state.withLock { state in
+      defer { state.lock = nil }
+      return state.lock
+    }
   }
 
   /// What happens right before the next question whether a writer is at work is answered.
@@ -76,7 +57,7 @@ package final class WatchedFileSystem: FileSystem {
 
   fileprivate func currentName(of path: String) -> String { state.withLock { $0.renamed[path] ?? path } }
 
-  fileprivate func fault(_ operation: DiskOperation) -> Fault? {
+  fileprivate func fault(_ operation: DiskOperation) -> DiskFault? {
     let rule = state.withLock { state in
       state.operations.append(operation)
       return state.rule
@@ -183,7 +164,10 @@ private final class WatchedFile: File {
 
   func nextData(from offset: UInt64) throws(LogError) -> UInt64? { try file.nextData(from: offset) }
 
-  func lock(byte: Int64) throws(LogError) -> Bool { try file.lock(byte: byte) }
+  func lock(byte: Int64) throws(LogError) -> Bool {
+    fileSystem.beforeLock()?()
+    return try file.lock(byte: byte)
+  }
 
   func unlock(byte: Int64) { file.unlock(byte: byte) }
 

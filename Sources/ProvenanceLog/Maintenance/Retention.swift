@@ -34,11 +34,20 @@ extension SessionsDirectory {
     guard try isStarted ? Double(log.modified()) < oldest : log.segments().isEmpty else { return }
     if isStarted {
       // A view that outlived its log would look like a session; one of a damaged log is not known to be a view, and stays.
-      if let header = try? log.state(of: id).checkpoint.header { try removeView(of: header) }
+      if let header = try header(of: log, id) { try removeView(of: header) }
     }
     let aside = LogStorage.path(path, ".\(id).log.\(String(UInt32.random(in: .min ... .max), radix: 16)).removed")
     try fileSystem.rename(log.path, to: aside)
     try fileSystem.syncDirectory(path)
     try LogDirectory(path: aside, fileSystem: fileSystem).delete()
+  }
+
+  /// `nil` for a damaged log.
+  private func header(of log: LogDirectory, _ id: SessionID) throws(LogError) -> SessionHeader? {
+    do throws(LogError) {
+      return try log.state(of: id).checkpoint.header
+    } catch let error where error.code == .corrupt || error.code == .unsupportedVersion {
+      return nil
+    }
   }
 }

@@ -85,6 +85,8 @@ struct Recorder: ~Copyable {
     if let header, try log.state(of: id).checkpoint.header != header {
       throw LogError(.notFound, "the session was removed, and another one has its id now", path: log.path)
     }
+    // Who started it may have died, or failed, before the log's own name was durable.
+    try directory.fileSystem.syncDirectory(directory.path)
     let size = try log.unsealedSize()
     if size > 256 << 20 { options.notice("session \(id): reading \(size >> 20) MiB of its log, to find where it ends") }
     let writer = try log.resume(id, lock: lock, zeroesAhead: options.zeroesAhead, randomSalt: options.saltSource)

@@ -38,6 +38,8 @@ extension ProvChain {
     public var segmentSizeMax: UInt64 = 64 << 20
 
     package var sleep: @Sendable (Duration) -> Void = { sleepThread($0) }
+    /// Runs the body once, on any thread, when so much time has passed.
+    package var timer: @Sendable (Duration, @escaping @Sendable () -> Void) -> Void = { callLater(after: min(max($0, .zero), .seconds(1 << 32)), $1) }
     package var fileSystem: any FileSystem = DiskFileSystem()
     package var saltSource: @Sendable () -> UInt32 = { UInt32.random(in: .min ... .max) }
 

@@ -70,7 +70,7 @@ final class SharedRecorder: Sendable {
   /// Once `syncInterval` after a record: with `process` this is what puts it on stable storage; then, if no other came, a mark says so.
   private func scheduleSync() {
     guard !syncIsScheduled.exchange(true, ordering: .relaxed) else { return }
-    callLater(after: min(max(options.syncInterval, .zero), .seconds(1 << 32))) { [weak self] in
+    options.timer(options.syncInterval) { [weak self] in
       guard let self else { return }
       self.syncIsScheduled.store(false, ordering: .relaxed)
       self.syncAndMark()
