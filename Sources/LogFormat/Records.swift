@@ -26,8 +26,9 @@ extension SessionHeader {
   }
 
   fileprivate init(_ fields: Fields) throws(LogError) {
+    guard let sessionID = try? SessionID(try fields.string("session_id").description) else { throw fields.wrong("session_id", "a session id") }
     self.init(
-      sessionID: try SessionID(try fields.string("session_id").description), urn: try fields.string("urn"), label: try fields.string("label"),
+      sessionID: sessionID, urn: try fields.string("urn"), label: try fields.string("label"),
       kernelAction: try fields.string("kernel_action"), startedAt: try fields.timestamp("started_at"),
       wasAssociatedWith: try fields.string("was_associated_with"))
   }

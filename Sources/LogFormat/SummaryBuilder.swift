@@ -60,7 +60,8 @@ private func unescaped(_ escaped: UnsafeRawBufferPointer) throws(LogError) -> JS
   if !escaped.contains(UInt8(ascii: "\\")) { return JSONString(String(decoding: escaped, as: UTF8.self)) }
   let quote = [UInt8(ascii: "\"")]
   let text = quote + escaped + quote
-  let value = try text.withRawBytes { bytes throws(LogError) in try JSONValue(json: bytes) }
-  guard case .string(let string) = value else { throw LogError(.corrupt, "a string is expected") }
+  guard case .string(let string)? = try? text.withRawBytes({ bytes throws(LogError) in try JSONValue(json: bytes) }) else {
+    throw LogError(.corrupt, "a record holds what is no JSON string")
+  }
   return string
 }

@@ -90,11 +90,14 @@ extension LogReader {
     var damage = damage(.segmentHeader, error.message, at: 0, size: fileSize)
     let first = file.name.firstSequence
     damage.sequences = nextSequence..<max(nextSequence, first)
-    guard first >= nextSequence, let salt = try saltOfFirstFrame() else { return damage }
+    // One that begins before the end of what was read takes the log up again with copies, or follows a file that it was to say the end of.
+    let passes = first < nextSequence ? nextSequence + 1 : 0
+    guard first >= nextSequence || first > segment.firstSequence, let salt = try saltOfFirstFrame() else { return damage }
     let header = SegmentHeader(
       sessionID: sessionID ?? segment.sessionID, salt: salt, firstSequence: first, firstSeq: 1,
       predecessor: first == 0 ? nil : SegmentEnd(salt: 0, size: 0, lastSequence: first - 1, lastCRC: 0))
     try enter(header, at: 0)
+    passesBelow = max(passesBelow, passes)
     offset = UInt64(SegmentHeader.size)
     damage.size = offset
     return damage

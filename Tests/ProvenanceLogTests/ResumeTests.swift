@@ -204,7 +204,9 @@ struct ResumeTests {
     watched.beforeNextLock {
       _ = try? DiskFileSystem().rename(path, to: aside)
       _ = try? DiskFileSystem().makeDirectory(path)
-      _ = try? DiskFileSystem().create(path + "/lock")
+      for name in (try? DiskFileSystem().names(in: aside)) ?? [] {
+        if let bytes = try? DiskFileSystem().bytes(of: aside + "/" + name) { try? DiskFileSystem().write(bytes, to: path + "/" + name) }
+      }
     }
     #expect(errorCode { try storage.resume("a", storage.options { $0.fileSystem = watched }) } == .notFound)
   }
