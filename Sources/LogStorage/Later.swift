@@ -8,6 +8,8 @@ package func callLater(after delay: Duration, _ body: @escaping @Sendable () -> 
 }
 
 /// One thread that waits for what is due next; each call gets a thread of its own, so that a slow disk holds up nobody else's.
+///
+/// Unchecked: `Synchronization` has no condition to wait for, so the state is guarded by hand, with a pthread mutex.
 private final class Alarm: @unchecked Sendable {
   static let shared = Alarm()
 

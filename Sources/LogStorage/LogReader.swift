@@ -227,9 +227,6 @@ package struct LogReader: ~Copyable {
   /// File name and raw offset of the frame that was returned last, or where it stopped.
   package var place: (segment: String, offset: UInt64) { (file.name.description, offset - UInt64(frame?.frameSize ?? 0)) }
 
-  /// Raw offset, in the current file, of what comes next.
-  package var nextOffset: UInt64 { offset }
-
   /// Where the segment that is being read ends so far: what a new segment's header says of it.
   package var segmentEnd: SegmentEnd {
     // Of a segment without a frame it is none that any header can speak of.

@@ -79,6 +79,7 @@ package struct StopSignals: Sendable {
 /// Set once, before the handler that reads it is installed. A signal handler may take no lock, so nothing safer can hold it.
 nonisolated(unsafe) private var signalPipe: Int32 = -1
 
+/// Handlers are C functions, which Swift compares in no other way than by their addresses.
 private func isIgnored(_ number: Int32) -> Bool {
   var action = sigaction()
   guard sigaction(number, nil, &action) == 0, let handler = action.__sigaction_handler.sa_handler else { return false }

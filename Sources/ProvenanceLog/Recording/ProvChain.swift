@@ -65,8 +65,8 @@ public final class ProvChain: Sendable {
 
   /// Goes on with a session after a crash, or reopens a closed one: the next action gets the next seq. Its view is removed until it is closed again.
   ///
-  /// - Throws: `LogError` `notFound`, `locked` if it has a living writer, `corrupt` if in the newest
-  ///   file something is damaged that is known to have been on stable storage; older files are not read (`verify` reads them).
+  /// - Throws: `LogError` `notFound`, `locked` if it has a living writer, `corrupt` if something is damaged or missing that is known
+  ///   to have been on stable storage: all files are read that are not sealed, of sealed ones the links.
   public init(
     resuming sessionID: SessionID, storageDirectory: String, retentionHours: Double? = 48, options: Options = Options()
   ) throws(LogError) {
