@@ -86,15 +86,15 @@ private func isIgnored(_ number: Int32) -> Bool {
   return unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
 }
 
-/// Waits until there is something to read or room to write, or a signal has come.
+/// Waits until there is something to read or room to write, or a signal has come; not longer than `milliseconds`, if it is not negative.
 private func wait(
-  for descriptor: FileDescriptor, _ events: Int32, _ name: String, _ signals: StopSignals?
+  for descriptor: FileDescriptor?, _ events: Int32, _ name: String, _ signals: StopSignals?, milliseconds: Int32 = -1
 ) throws(LogError) -> (isReady: Bool, isSignalled: Bool) {
   // poll passes over a negative descriptor.
   var polled = [
-    pollfd(fd: descriptor.rawValue, events: Int16(events), revents: 0), pollfd(fd: signals?.pipe.rawValue ?? -1, events: Int16(POLLIN), revents: 0),
+    pollfd(fd: descriptor?.rawValue ?? -1, events: Int16(events), revents: 0), pollfd(fd: signals?.pipe.rawValue ?? -1, events: Int16(POLLIN), revents: 0),
   ]
-  while poll(&polled, 2, -1) < 0 {
+  while poll(&polled, 2, milliseconds) < 0 {
     guard errno == EINTR else { throw failure("cannot wait for this", name, Errno(rawValue: errno)) }
   }
   return (polled[0].revents != 0, polled[1].revents != 0)
@@ -142,6 +142,8 @@ package struct InputStream: ~Copyable {
         let room = UnsafeMutableRawBufferPointer(rebasing: buffer.freeRoom(atLeast: 1 << 20).prefix(1 << 20))
         let count = try descriptor.read(into: room)
         buffer.commit(count)
+        // Who stops it and ends its input at once means the signal; it may have come after the wait.
+        if count == 0, try wait(for: nil, 0, name, signals, milliseconds: 0).isSignalled, let signal = signals.next() { return .stop(signal) }
         return count == 0 ? .end : .bytes
       } catch Errno.wouldBlock {
         // Standard input may be one that its other holders do not want to block.

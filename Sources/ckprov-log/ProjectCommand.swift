@@ -9,7 +9,7 @@ struct ProjectCommand: ParsableCommand {
     abstract: "Prints the Session JSON, byte for byte what cklib.prov would have written.",
     discussion: """
       Works on a session that is still being written, and on one whose writer died. Of a damaged session it prints what is whole up to the damage, says so and \
-      exits with 65; --write and -o then leave what was there. Neither replaces another session that is kept as JSON.
+      exits with 65; --write and -o then leave what was there. Neither replaces another session that is kept as JSON, or a view that holds more than the log.
       """)
 
   @OptionGroup var storage: StorageOptions
@@ -39,7 +39,7 @@ struct ProjectCommand: ParsableCommand {
     noteDoubt(id, bytes: projection.bytesInDoubt)
     if write { return try directory.writeView(&projection) }
     if let output {
-      try directory.checkMayReplace(output, by: projection.header)
+      try directory.checkMayReplace(output, by: projection.session)
       return try writeProjection(&projection, to: output, in: DiskFileSystem())
     }
     var out = Output()
@@ -53,7 +53,7 @@ struct ProjectCommand: ParsableCommand {
     if write { return }
     let bytes = try readBytes(of: try DiskFileSystem().open(entry.path, for: .reading), at: 0)
     if let output {
-      try storage.store.directory.checkMayReplace(output, by: entry.session?.header)
+      try storage.store.directory.checkMayReplace(output, by: entry.session.map { Checkpoint(header: $0.header, summary: $0.summary) })
       var file = try OutputFile.create(output, in: DiskFileSystem())
       try bytes.withRawBytes { bytes throws(LogError) in try file.write(bytes) }
       return try file.finish()

@@ -14,7 +14,8 @@ struct RecordCommand: ParsableCommand {
       before it waits for more. At the end of the input the session is closed.
 
       Members of an action: action_type, outcome (required strings); kernel, note (strings); via_edge (string or null); intent, evidence, before_state, \
-      after_state (object or null); attempt (integer); generated_at (YYYY-MM-DDTHH:MM:SS.ffffffZ). Of close: outcome, ended_at.
+      after_state (object or null); attempt (integer); generated_at (YYYY-MM-DDTHH:MM:SS.ffffffZ). Of close: outcome, ended_at. A line, and the record that is \
+      made of it, may be 64 MiB long.
 
       A line that is anything else is named with its number and column; what came before it is kept, and the session stays open for --resume.
       """)

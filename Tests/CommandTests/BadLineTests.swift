@@ -77,8 +77,8 @@ struct BadLineTests {
     .member(#""attempt":^null"#, "'attempt' must be an integer of 64 bits, not"),
     .member(#""attempt":^"1""#, "'attempt' must be an integer of 64 bits, not"),
     .member(#""attempt":^true"#, "'attempt' must be an integer of 64 bits, not"),
-    .member(#""attempt":^9223372036854775808"#, "'attempt' must be an integer of 64 bits, not"),
-    .member(#""attempt":^-9223372036854775809"#, "'attempt' must be an integer of 64 bits, not"),
+    .member(#""attempt":^9223372036854775808"#, "'attempt' must fit into 64 bits, from -2^63 to 2^63 - 1"),
+    .member(#""attempt":^-9223372036854775809"#, "'attempt' must fit into 64 bits, from -2^63 to 2^63 - 1"),
   ]
 
   private static let wrongCloses = [
@@ -100,7 +100,7 @@ struct BadLineTests {
     "2026-03-14T24:00:00.000000Z", "2026-03-14T20:60:00.000000Z", "2026-03-14T20:00:60.000000Z", "0999-12-31T20:00:02.000000Z",
     "10000-01-01T00:00:00.000000Z",
     "2026-03-14T20:00:02.00000\u{FF10}Z",
-  ].map { .member(#""generated_at":^"\#($0)""#, "'generated_at' must be a timestamp like 2026-03-14T20:00:02.000000Z, not") }
+  ].map { .member(#""generated_at":^"\#($0)""#, "'generated_at' must be a timestamp like 2026-03-14T20:00:02.000000Z, a time that there is") }
 
   private static let overTheLimits: [Case] = [
     .member(

@@ -30,6 +30,26 @@ struct InterruptionTests {
     #expect(try await bench.notes("s1") == ["a", "b", "c"])
   }
 
+  /// Who stops it often ends its input in the same moment: it is the signal that counts, and a line without its end is none.
+  @Test(arguments: [("INT", 130), ("TERM", 143)])
+  func signalAtTheEndOfTheInput(_ signal: String, status: Int32) async throws {
+    for (round, rest) in ["", "", "", "unfinished", action("b")].enumerated() {
+      let script = """
+        mkfifo pipe\(round); exec 3<>pipe\(round) 4>pipe\(round)
+        env --default-signal=INT "$C" record --label l --kernel-urn u --session-id s\(round) --ack < pipe\(round) > output 3<&- 4>&- & writer=$!
+        exec 3<&-; echo '\(action("a"))' >&4
+        until [ "$(cat output)" = $'s\(round)\n1' ]; do kill -0 $writer || break; sleep 0.01; done
+        printf %s '\(rest)' >&4; kill -\(signal) $writer; exec 4>&-
+        wait $writer
+        """
+      let result = try await bench.shell(script)
+      #expect(result.status == status, "\(result.errors)")
+      #expect(result.errors.hasPrefix("ckprov-log: stopped; session s\(round) stays open for --resume"), "\(result.errors)")
+      #expect(try await bench.outcome("s\(round)") == "in_progress")
+      #expect(try await bench.notes("s\(round)") == ["a"])
+    }
+  }
+
   @Test func killedWriterIsResumed() async throws {
     let result = try await bench.recording(newSession("s1") + ["--ack"]) { record in
       _ = try await record.line()

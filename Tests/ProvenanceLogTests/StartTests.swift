@@ -115,7 +115,7 @@ struct StartTests {
     let log = try storage.log("00000001")
     _ = try DiskFileSystem().makeDirectory(log.path)
     let lock = try LogLock(.writer, of: log)
-    #expect(errorCode { try storage.start("00000001") } == .locked)
+    #expect(errorCode { try storage.start("00000001") } == .alreadyExists)
     let next = Atomic<UInt32>(1)
     let drawn = try storage.start(nil, storage.options { $0.idSource = { next.add(1, ordering: .relaxed).oldValue } })
     #expect(drawn.sessionID.description == "00000002")
@@ -149,7 +149,7 @@ struct StartTests {
         (results.compactMap { try? $0.get() }, results.compactMap { result in logError { try result.get() }?.code })
       }
       #expect(started.count == 1)
-      #expect(errors.allSatisfy { $0 == .alreadyExists || $0 == .locked }, "\(errors)")
+      #expect(errors.allSatisfy { $0 == .alreadyExists }, "\(errors)")
       try started.first?.recordAction(action())
       #expect(try storage.seqs("round\(round)") == [1])
     }

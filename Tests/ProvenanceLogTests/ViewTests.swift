@@ -90,6 +90,52 @@ struct ViewTests {
     #expect(try viewIsProjection(prov))
   }
 
+  // MARK: A log that lost its end
+
+  /// At every border between frames and in every frame: a view that holds more than the log stays as it is, byte for byte.
+  @Test func isNotReplacedByLess() throws {
+    let prov = try start(.never)
+    for index in 2...4 { try prov.recordAction(action(note: JSONString(String(repeating: "x", count: index * 20_000)))) }
+    try prov.close()
+    let (segment, id) = (try storage.segment("a"), try SessionID("a"))
+    let whole = try disk.bytes(of: segment)
+    try storage.sessions.writeView(of: id)
+    let view = try disk.bytes(of: prov.filePath)
+    var reader = try LogReader.open(storage.log("a"), of: id)
+    var sizes: [UInt64] = []
+    while let frame = try reader.next() { if frame.kind == .action || frame.kind == .sessionClosed { sizes.append(reader.place.offset) } }
+    // In and before each record; what is cut off was not vouched for, so that the log is none the worse for it.
+    for size in sizes.flatMap({ [$0, $0 + 30] }) {
+      try disk.write(Array(whole.prefix(Int(size))), to: segment)
+      let error = logError { try storage.sessions.writeView(of: id) }
+      #expect(error?.code == .corrupt && error?.message.contains("up to seq 4, the log up to ") == true, "\(size): \(String(describing: error))")
+      let session = try SessionProjection.open(storage.log("a"), of: id).session
+      #expect(errorCode { try storage.sessions.checkMayReplace(prov.filePath, by: session) } == .corrupt)
+      #expect(try disk.bytes(of: prov.filePath) == view)
+    }
+    try disk.write(whole, to: segment)
+    try storage.sessions.writeView(of: id)
+  }
+
+  @Test func resumeSetsAsideWhatHoldsMore() throws {
+    let view: [UInt8]
+    do {
+      let prov = try start(.never)
+      try prov.recordAction(action())
+      try storage.sessions.writeView(of: try SessionID("a"))
+      view = try disk.bytes(of: prov.filePath)
+    }
+    let segment = try storage.segment("a")
+    let last = try #require(try disk.bytes(of: segment).firstRange(of: Array("\"seq\":2,".utf8)))
+    try disk.cut(segment, to: UInt64(last.lowerBound))
+    let prov = try storage.resume("a")
+    #expect(prov.actionCount == 1)
+    #expect(try disk.status(of: prov.filePath) == nil)
+    let aside = try disk.names(in: storage.sessions.path).filter { $0.hasPrefix(".a.json.") && $0.hasSuffix(".aside") }
+    #expect(aside.count == 1 && storage.notices.all.contains { $0.contains(aside[0]) }, "\(storage.notices.all)")
+    #expect(try disk.bytes(of: path(storage.sessions.path, aside[0])) == view)
+  }
+
   // MARK: What is not ours
 
   enum Stranger: CaseIterable { case legacy, otherStart, noJSON, empty, directory, link }

@@ -68,6 +68,7 @@ extension SessionsDirectory {
       var result = try fill(&builder, original, id, mode)
       try check(builder.log, id, holds: result)
       for name in try builder.log.segments() { try fileSystem.setModificationTime(of: builder.log.path(of: name.description), to: modified) }
+      // It may hold what the log has lost.
       result.originalView = try setViewAside(of: header)
       // Under this name nobody sweeps it: behind the exchange the original has it.
       let aside = asidePath("\(id).log", "aside")
@@ -100,15 +101,6 @@ extension SessionsDirectory {
     guard summary.summary.actionCount == expected.kept else {
       throw LogError(.io, "the new log does not hold what was written into it; the original stays", path: log.path)
     }
-  }
-
-  /// It may hold what the log has lost.
-  private func setViewAside(of header: SessionHeader) throws(LogError) -> String? {
-    let view = viewPath(header.sessionID)
-    guard try fileSystem.status(of: view)?.kind == .file, try isView(view, of: header) else { return nil }
-    let aside = asidePath("\(header.sessionID).json", "aside")
-    try fileSystem.rename(view, to: aside)
-    return aside
   }
 }
 

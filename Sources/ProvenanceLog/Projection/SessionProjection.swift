@@ -74,6 +74,8 @@ package struct SessionProjection: ~Copyable {
       try LogReader.open(log, of: id), state, upTo: end, reader.ending ?? .clean, damage: damage, level: level)
   }
 
+  /// What is projected.
+  package var session: Checkpoint { state }
   package var header: SessionHeader { state.header }
   package var summary: SessionSummary { state.summary }
 

@@ -1,4 +1,4 @@
-internal import LogFormat
+package import LogFormat
 package import LogStorage
 
 // The view: the Session JSON beside its log, for tools that read the reference's files (Format/directory.md).
@@ -6,7 +6,8 @@ package import LogStorage
 extension SessionsDirectory {
   /// Writes the Session JSON of a log to its place, atomically, with the log's modification time.
   ///
-  /// - Throws: `LogError` `alreadyExists` if a legacy session stands there; `corrupt` if the log is damaged: a view is never replaced by less.
+  /// - Throws: `LogError` `alreadyExists` if a legacy session stands there; `corrupt` if the log is damaged, or has lost what the view that stands there holds: a
+  ///   view is never replaced by less.
   package func writeView(of id: SessionID) throws(LogError) {
     var projection = try SessionProjection.open(log(of: id), of: id)
     try writeView(&projection)
@@ -15,47 +16,117 @@ extension SessionsDirectory {
   /// The same for a projection of which nothing was read yet.
   package func writeView(_ projection: inout SessionProjection) throws(LogError) {
     let id = projection.header.sessionID
-    try checkIsFreeOrView(viewPath(id), of: projection.header)
+    try checkIsFreeOrView(viewPath(id), of: projection.session)
     try writeProjection(&projection, to: viewPath(id), in: fileSystem, modified: try log(of: id).modified())
   }
 
   /// Removes the JSON file of this session if it is its view.
   package func removeView(of header: SessionHeader) throws(LogError) {
+    guard try hasView(header) else { return }
+    try fileSystem.remove(viewPath(header.sessionID))
+    try fileSystem.syncDirectory(path)
+  }
+
+  /// Renames the view of this session, if it has one, to a name that nobody sweeps.
+  /// - Returns: the new name.
+  package func setViewAside(of header: SessionHeader) throws(LogError) -> String? {
+    guard try hasView(header) else { return nil }
+    let aside = asidePath("\(header.sessionID).json", "aside")
+    try fileSystem.rename(viewPath(header.sessionID), to: aside)
+    try fileSystem.syncDirectory(path)
+    return aside
+  }
+
+  private func hasView(_ header: SessionHeader) throws(LogError) -> Bool {
     let path = viewPath(header.sessionID)
-    guard try fileSystem.status(of: path)?.kind == .file, try isView(path, of: header) else { return }
-    try fileSystem.remove(path)
-    try fileSystem.syncDirectory(self.path)
+    guard try fileSystem.status(of: path)?.kind == .file else { return false }
+    return try isView(path, of: header)
+  }
+
+  /// Whether this session's view holds what its log does not: the log has lost its end, in a power cut for example.
+  package func viewHoldsMore(than session: Checkpoint) throws(LogError) -> Bool {
+    let path = viewPath(session.header.sessionID)
+    guard try fileSystem.status(of: path)?.kind == .file else { return false }
+    let view = try ViewOutline(path, in: fileSystem)
+    guard view.isView(of: session.header) else { return false }
+    return try view.holdsMore(than: session.summary)
   }
 
   /// Whether the JSON file is this session's view: session_id, urn and started_at are the log's.
   package func isView(_ path: String, of header: SessionHeader) throws(LogError) -> Bool {
-    let file = try fileSystem.open(path, for: .reading)
-    // The members in question stand at the start; everything before them in a session's header is bounded.
-    var start = try readBytes(of: file, at: 0, count: 2 * headerPayloadSizeMax)
-    if start.count == 2 * headerPayloadSizeMax, let line = start.lastIndex(of: 0x0A) { start.removeSubrange(line...) }
-    let found = (try? start.withRawBytes { bytes throws(LogError) in try leadingMembers(bytes) }) ?? JSONObject()
-    return found["session_id"] == .string(JSONString(header.sessionID.description)) && found["urn"] == .string(header.urn)
-      && found["started_at"] == .string(JSONString(header.startedAt.description))
+    try ViewOutline(path, in: fileSystem).isView(of: header)
   }
 
-  private func checkIsFreeOrView(_ path: String, of header: SessionHeader?) throws(LogError) {
+  private func checkIsFreeOrView(_ path: String, of session: Checkpoint?) throws(LogError) {
     guard try fileSystem.status(of: path) != nil else { return }
-    if let header, try isView(path, of: header) { return }
-    throw LogError(.alreadyExists, "the JSON of another session stands here; move it away", path: path)
+    let view = try ViewOutline(path, in: fileSystem)
+    guard let session, view.isView(of: session.header) else {
+      throw LogError(.alreadyExists, "the JSON of another session stands here; move it away", path: path)
+    }
+    guard try !view.holdsMore(than: session.summary) else {
+      throw LogError(
+        .corrupt, "the log has lost its end: this holds the session up to seq \(try view.lastSeq() ?? 0), the log up to \(session.summary.nextSeq &- 1), so it is left alone; move it away",
+        path: path)
+    }
   }
 
-  /// Refuses to replace, at any path, what may be a session's only copy: a JSON file of this directory that is no view of the session to be written.
-  /// - Parameter header: `nil` if the session to be written has none that could be read.
-  /// - Throws: `LogError` `alreadyExists`.
-  package func checkMayReplace(_ path: String, by header: SessionHeader?) throws(LogError) {
+  /// Refuses to replace, at any path, what may be a session's only copy: a JSON file of this directory that is no view of the session to be written, or holds
+  /// more of it.
+  /// - Parameter session: `nil` if the session to be written could not be read.
+  /// - Throws: `LogError` `alreadyExists`, `corrupt`.
+  package func checkMayReplace(_ path: String, by session: Checkpoint?) throws(LogError) {
     guard path.hasSuffix(".json") else { return }
     let place = try fileSystem.status(of: LogStorage.path(parentDirectory(path), "."))
     guard let place, try place.identity == fileSystem.status(of: LogStorage.path(self.path, "."))?.identity else { return }
-    try checkIsFreeOrView(path, of: header)
+    try checkIsFreeOrView(path, of: session)
   }
 }
 
-/// The members of an object up to `started_at`.
+/// What a JSON file says of itself at its start and at its end, in bounded memory.
+private struct ViewOutline {
+  private let file: any File
+  /// Up to `ended_at`; empty if it is no session's JSON.
+  private let members: JSONObject
+
+  init(_ path: String, in fileSystem: any FileSystem) throws(LogError) {
+    file = try fileSystem.open(path, for: .reading)
+    // The members in question stand at the start; everything before them in a session's header is bounded.
+    var start = try readBytes(of: file, at: 0, count: 2 * headerPayloadSizeMax)
+    if start.count == 2 * headerPayloadSizeMax, let line = start.lastIndex(of: 0x0A) { start.removeSubrange(line...) }
+    members = (try? start.withRawBytes { bytes throws(LogError) in try leadingMembers(bytes) }) ?? JSONObject()
+  }
+
+  func isView(of header: SessionHeader) -> Bool {
+    members["session_id"] == .string(JSONString(header.sessionID.description)) && members["urn"] == .string(header.urn)
+      && members["started_at"] == .string(JSONString(header.startedAt.description))
+  }
+
+  func holdsMore(than summary: SessionSummary) throws(LogError) -> Bool {
+    let (seq, logSeq) = (try lastSeq() ?? 0, summary.nextSeq &- 1)
+    if seq != logSeq { return seq > logSeq }
+    guard case .string? = members["ended_at"] else { return false }
+    return summary.end == nil
+  }
+
+  /// The seq of the last action; `nil` if there is none. Reads backwards, as much as this action is long.
+  func lastSeq() throws(LogError) -> Int64? {
+    // Strings hold no line feeds, and no other member stands six spaces deep.
+    let mark = Array("\n      \"seq\": ".utf8)
+    var end = try file.status().size
+    while end > 0 {
+      let start = end > 1 << 16 ? end - 1 << 16 : 0
+      // A mark across the border, and the digits behind it, are in both blocks.
+      let block = try readBytes(of: file, at: start, count: Int(end - start) + mark.count + 20)
+      if let index = block.indices.last(where: { block[$0...].starts(with: mark) }) {
+        return Int64(String(decoding: block[(index + mark.count)...].prefix { $0 == 0x2D || 0x30...0x39 ~= $0 }, as: UTF8.self))
+      }
+      end = start
+    }
+    return nil
+  }
+}
+
+/// The members of an object up to `ended_at`.
 private func leadingMembers(_ bytes: UnsafeRawBufferPointer) throws(LogError) -> JSONObject {
   var parser = try JSONParser(bytes)
   guard parser.next() == UInt8(ascii: "{") else { throw parser.failure("an object is expected") }
@@ -65,7 +136,7 @@ private func leadingMembers(_ bytes: UnsafeRawBufferPointer) throws(LogError) ->
   while let key = try parser.nextKey(isFirst: isFirst) {
     isFirst = false
     members[key] = try parser.value()
-    if key == "started_at" || members.count > 16 { break }
+    if key == "ended_at" || members.count > 16 { break }
   }
   return members
 }

@@ -115,17 +115,23 @@ extension JSONParser {
 
   fileprivate mutating func integer(_ key: JSONString) throws(LogError) -> Int64 {
     let (value, offset) = try located()
-    guard case .integer(let integer) = value else { throw wrong(key, "an integer of 64 bits", value, offset) }
-    return integer
+    switch value {
+    case .integer(let integer): return integer
+    case .largeInteger: throw LogError(.invalidInput, "'\(key)' must fit into 64 bits, from -2^63 to 2^63 - 1", offset: UInt64(offset))
+    default: throw wrong(key, "an integer of 64 bits", value, offset)
+    }
   }
 
   fileprivate mutating func timestamp(_ key: JSONString) throws(LogError) -> Timestamp {
     let (value, offset) = try located()
-    guard case .string(let text) = value, let timestamp = Timestamp(ascii: text.bytes) else {
-      throw wrong(key, "a timestamp like 2026-03-14T20:00:02.000000Z", value, offset)
+    guard case .string(let text) = value else { throw wrong(key, Self.timestampForm, value, offset) }
+    guard let timestamp = Timestamp(ascii: text.bytes) else {
+      throw LogError(.invalidInput, "'\(key)' must be \(Self.timestampForm), a time that there is, in years 1000 to 9999", offset: UInt64(offset))
     }
     return timestamp
   }
+
+  private static let timestampForm = "a timestamp like 2026-03-14T20:00:02.000000Z"
 
   private mutating func located() throws(LogError) -> (value: JSONValue, offset: Int) {
     _ = next()

@@ -60,8 +60,13 @@ struct Recorder: ~Copyable {
       let lock = try LogLock(.writer, of: log)
       return try log.segments().isEmpty ? lock : nil
     } catch {
-      guard error.code == .notFound || (error.code == .locked && !isGiven) else { throw error }
-      return nil
+      switch error.code {
+      case .notFound: return nil
+      case .locked where !isGiven: return nil
+      case .locked:
+        throw LogError(.alreadyExists, "another process is starting a session of this id; choose another id, or resume it", path: log.path)
+      default: throw error
+      }
     }
   }
 
@@ -95,7 +100,11 @@ struct Recorder: ~Copyable {
       options.notice("session \(id): \(writer.bytesInDoubt) bytes behind the last whole record are in doubt and were left out")
     }
     do throws(LogError) {
-      try directory.removeView(of: writer.opened.header)
+      if try directory.viewHoldsMore(than: writer.opened), let aside = try directory.setViewAside(of: writer.opened.header) {
+        options.notice("session \(id) has lost its end: its view holds more than its log, and now stands at \(aside)")
+      } else {
+        try directory.removeView(of: writer.opened.header)
+      }
     } catch {
       options.notice("session \(id) goes on, but its view, which is out of date now, could not be removed: \(error)")
     }
