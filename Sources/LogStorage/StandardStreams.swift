@@ -91,9 +91,7 @@ private func wait(
   for descriptor: FileDescriptor?, _ events: Int32, _ name: String, _ signals: StopSignals?, milliseconds: Int32 = -1
 ) throws(LogError) -> (isReady: Bool, isSignalled: Bool) {
   // poll passes over a negative descriptor.
-  var polled = [
-    pollfd(fd: descriptor?.rawValue ?? -1, events: Int16(events), revents: 0), pollfd(fd: signals?.pipe.rawValue ?? -1, events: Int16(POLLIN), revents: 0),
-  ]
+  var polled = [(descriptor, events), (signals?.pipe, POLLIN)].map { pollfd(fd: $0?.rawValue ?? -1, events: Int16($1), revents: 0) }
   while poll(&polled, 2, milliseconds) < 0 {
     guard errno == EINTR else { throw failure("cannot wait for this", name, Errno(rawValue: errno)) }
   }
@@ -143,8 +141,9 @@ package struct InputStream: ~Copyable {
         let count = try descriptor.read(into: room)
         buffer.commit(count)
         // Who stops it and ends its input at once means the signal; it may have come after the wait.
-        if count == 0, try wait(for: nil, 0, name, signals, milliseconds: 0).isSignalled, let signal = signals.next() { return .stop(signal) }
-        return count == 0 ? .end : .bytes
+        guard count == 0 else { return .bytes }
+        if try wait(for: nil, 0, name, signals, milliseconds: 0).isSignalled, let signal = signals.next() { return .stop(signal) }
+        return .end
       } catch Errno.wouldBlock {
         // Standard input may be one that its other holders do not want to block.
         continue

@@ -65,8 +65,9 @@ extension SessionsDirectory {
     }
     guard try !view.holdsMore(than: session.summary) else {
       throw LogError(
-        .corrupt, "the log has lost its end: this holds the session up to seq \(try view.lastSeq() ?? 0), the log up to \(session.summary.nextSeq &- 1), so it is left alone; move it away",
-        path: path)
+        .corrupt,
+        "the log has lost its end: this holds the session up to seq \(try view.lastSeq() ?? 0), the log up to \(session.summary.nextSeq &- 1); "
+          + "it is left alone, move it away", path: path)
     }
   }
 
