@@ -36,6 +36,9 @@ extension ProvChain {
     public var idSource: @Sendable () -> UInt32 = { UInt32.random(in: .min ... .max) }
     /// Bytes after which the log goes on in a new file; a batch of actions stays in one.
     public var segmentSizeMax: UInt64 = 64 << 20
+    /// Whoever opens a session looks for old ones, and for what unfinished work has left, unless that was done in the directory within this time, by this program
+    /// or another one. Zero: each time.
+    public var retentionInterval: Duration = .seconds(60)
 
     package var sleep: @Sendable (Duration) -> Void = { sleepThread($0) }
     /// Runs the body once, on any thread, when so much time has passed.
