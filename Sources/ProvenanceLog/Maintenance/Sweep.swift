@@ -7,7 +7,7 @@ extension SessionsDirectory {
   package func tidy(retentionHours: Double?, every interval: Duration, now: @autoclosure () -> Timestamp) {
     guard isTurn(retentionHours == nil ? .swept : .retained, every: interval), let names = try? names() else { return }
     sweep(names)
-    if let retentionHours { removeExpired(hours: retentionHours, now: now(), among: names) }
+    if let retentionHours { retain(RetentionRules(hours: retentionHours), now: now(), among: names) }
   }
 
   /// Files whose modification time says when it was done last. Two, so that who only sweeps does not keep others from removing what is too old.
@@ -30,7 +30,7 @@ extension SessionsDirectory {
 
   /// Removes unfinished views, imports and removals whose work cannot be alive any more (Format/directory.md). No other dot-name is touched; what cannot be
   /// removed is passed over.
-  private func sweep(_ names: [String]) {
+  func sweep(_ names: [String]) {
     for name in names where name.utf8.first == UInt8(ascii: ".") {
       if name.wholeMatch(of: /\.[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\.json\.[0-9a-f]{1,8}\.tmp/) != nil {
         try? sweepView(LogStorage.path(path, name))
