@@ -6,7 +6,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// A storage directory of a test's own, and ways into it. No timer syncs unless a test asks for it.
+/// A storage directory of a test's own, and ways into it. No timer syncs, and nothing is sealed, unless a test asks for it.
 final class Storage: Sendable {
   let directory: TemporaryDirectory
   let notices = Lines()
@@ -22,6 +22,7 @@ final class Storage: Sendable {
   var options: ProvChain.Options {
     var options = ProvChain.Options()
     options.syncInterval = .seconds(1_000_000)
+    options.sealingSizeMin = nil
     options.notice = { [notices] in notices.append($0) }
     return options
   }
