@@ -59,6 +59,13 @@ package struct SealedIndex: Sendable, Equatable {
     return Int(size)
   }
 
+  /// Of the file's last frame, as its trailer says.
+  /// - Throws: as `size`.
+  package static func lastSequence(trailer: UnsafeRawBufferPointer, fileSize: UInt64) throws(LogError) -> UInt64 {
+    _ = try size(trailer: trailer, fileSize: fileSize)
+    return trailer.u64(at: 16)
+  }
+
   /// Reads the index out of the last `size(trailer:fileSize:)` bytes of a file.
   /// - Throws: `LogError` `corrupt` if a checksum is wrong, or the chunks do not lie side by side and in order.
   package init(_ frame: UnsafeRawBufferPointer, fileSize: UInt64) throws(LogError) {
@@ -220,6 +227,20 @@ package struct Sealer: ~Copyable {
     let payload = UnsafeRawBufferPointer(rebasing: frame[FrameHeader.size..<FrameHeader.size + header.payloadSize])
     nextSeq = max(1, try ActionOutline(payload: payload).seq &+ 1)
     entry?.include(try generatedAt(ofAction: payload))
+  }
+
+  /// All that a sealed file holds, its chunks as they are; the caller appends their bytes to `file` itself, right behind this.
+  package mutating func append(chunksOf sealed: SealedIndex, to file: inout ByteBuffer) throws(LogError) {
+    try flush(to: &file)
+    if index.chunks.isEmpty { index.firstSequence = sealed.firstSequence }
+    for var chunk in sealed.chunks {
+      chunk.rawOffset = index.rawSize
+      chunk.fileOffset = fileSize
+      index.chunks.append(chunk)
+      index.rawSize += UInt64(chunk.rawSize)
+      fileSize += UInt64(chunk.fileSize)
+    }
+    (index.lastSequence, index.lastCRC, salt, nextSeq) = (sealed.lastSequence, sealed.lastCRC, sealed.lastSalt, sealed.nextSeq)
   }
 
   /// Index and trailer; nothing may be appended afterwards.

@@ -120,9 +120,12 @@ package struct LogDirectory: Sendable {
   }
 
   /// Whether a writer is at work, in this process or another.
-  package func hasLivingWriter() throws(LogError) -> Bool {
+  package func hasLivingWriter() throws(LogError) -> Bool { try isLocked(.writer) }
+
+  /// Whether a lock is held, by this process or another.
+  package func isLocked(_ role: LogLock.Role) throws(LogError) -> Bool {
     do throws(LogError) {
-      return try fileSystem.open(path(of: "lock"), for: .reading).isLockedByAnother(byte: LogLock.Role.writer.rawValue)
+      return try fileSystem.open(path(of: "lock"), for: .reading).isLockedByAnother(byte: role.rawValue)
     } catch let error where error.code == .notFound {
       return false
     }

@@ -158,9 +158,10 @@ extension LogReader {
     let last = file.index?.lastSequence ?? file.name.firstSequence
     let covered = files[(fileIndex + 1)...].prefix { $0.firstSequence <= last }.count
     guard covered > 0 else { return false }
-    if file.index != nil, try isWhole(file.name) {
-      // One that reaches further than the wide one is none that this was made of, and is named.
-      let reachesFurther = try self.reachesFurther(files[fileIndex + covered], than: last)
+    if let index = file.index, try isWhole(file.name) {
+      // One that reaches further than the wide one is none that this was made of, and is named; unless the next file says that nothing there counts.
+      let next = fileIndex + covered + 1 < files.count ? files[fileIndex + covered + 1] : nil
+      let reachesFurther = try log.begins(next, behind: index) ? false : self.reachesFurther(files[fileIndex + covered], than: last)
       files.removeSubrange((fileIndex + 1)...(fileIndex + covered - (reachesFurther ? 1 : 0)))
       return false
     }
@@ -178,8 +179,7 @@ extension LogReader {
 
   private func isWhole(_ name: SegmentFileName) throws(LogError) -> Bool {
     guard let file = try openIfThere(name) else { return false }
-    var reader = LogReader(log, sessionID, true, false, false, [name], file, nextSequence: name.firstSequence)
-    reader.readsOneFile = true
+    var reader = LogReader(log, sessionID, reading: file, of: [name])
     do throws(LogError) {
       while try reader.next() != nil {}
       return true
@@ -189,11 +189,10 @@ extension LogReader {
     }
   }
 
-  private func reachesFurther(_ name: SegmentFileName, than last: UInt64) throws(LogError) -> Bool {
+  func reachesFurther(_ name: SegmentFileName, than last: UInt64) throws(LogError) -> Bool {
     guard let file = try openIfThere(name) else { return false }
     if let index = file.index { return index.lastSequence > last }
-    var reader = LogReader(log, sessionID, true, false, false, [name], file, nextSequence: name.firstSequence)
-    reader.readsOneFile = true
+    var reader = LogReader(log, sessionID, reading: file, of: [name])
     while reader.nextSequence <= last + 1, try reader.nextItem() != nil {}
     return reader.nextSequence > last + 1
   }
@@ -238,5 +237,20 @@ extension LogReader {
     let isMissed = reader.nextSequence > nextSequence
     self = reader
     return if isMissed, let damage { .item(.damage(damage)) } else { .again }
+  }
+}
+
+extension LogDirectory {
+  /// Whether a file says that it follows the end of this sealed one.
+  func begins(_ name: SegmentFileName?, behind index: SealedIndex) throws(LogError) -> Bool {
+    guard let name else { return false }
+    do throws(LogError) {
+      var file = try SegmentFile.open(name, in: self)
+      let before = try LogReader.segmentHeader(at: 0, in: &file, self).predecessor
+      return before?.lastSequence == index.lastSequence && before?.lastCRC == index.lastCRC && before?.salt == index.lastSalt
+    } catch {
+      guard [.corrupt, .notFound, .unsupportedVersion].contains(error.code) else { throw error }
+      return false
+    }
   }
 }

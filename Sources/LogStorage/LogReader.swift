@@ -131,7 +131,7 @@ package struct LogReader: ~Copyable {
     var lastListing: [SegmentFileName] = []
     while true {
       let files = try log.segments()
-      guard let first = start == .firstFrame ? files.first : files.last else {
+      guard let first = try start == .firstFrame ? files.first : log.newest(of: files) else {
         throw LogError(.notFound, "the session was never started: its log has no file", path: log.path)
       }
       do throws(LogError) {
@@ -161,6 +161,13 @@ package struct LogReader: ~Copyable {
     segment = SegmentHeader(
       sessionID: sessionID ?? SessionID(bits: 0), salt: 0, firstSequence: file.name.firstSequence, firstSeq: 1, predecessor: nil)
     self.file = file
+  }
+
+  /// Reads one file, whatever stands beside it; the caller sees to it that nobody appends to it.
+  /// - Parameter files: it, and the one behind it, if there is one, which says where it ends.
+  init(_ log: LogDirectory, _ sessionID: SessionID?, reading file: consuming SegmentFile, of files: [SegmentFileName]) {
+    self.init(log, sessionID, true, false, false, files, file, nextSequence: files[0].firstSequence)
+    readsOneFile = true
   }
 
   // MARK: The doors
@@ -218,6 +225,23 @@ package struct LogReader: ~Copyable {
       guard let frame else { preconditionFailure("there is no frame") }
       let bytes = try file.bytes(at: offset - UInt64(frame.frameSize), atLeast: FrameHeader.size + frame.payloadSize)
       return UnsafeRawBufferPointer(rebasing: bytes[..<(FrameHeader.size + frame.payloadSize)])
+    }
+  }
+
+  /// All bytes of the frame that was returned last.
+  var paddedFrameBytes: UnsafeRawBufferPointer {
+    mutating get throws(LogError) {
+      guard let frame else { preconditionFailure("there is no frame") }
+      return UnsafeRawBufferPointer(rebasing: try file.bytes(at: offset - UInt64(frame.frameSize), atLeast: frame.frameSize).prefix(frame.frameSize))
+    }
+  }
+
+  /// The segment header in front of the frame that was returned last, if it is the first one behind it. Valid until the next bytes are asked for.
+  var beginOfSegment: UnsafeRawBufferPointer? {
+    mutating get throws(LogError) {
+      guard let frame, frame.sequence == segment.firstSequence else { return nil }
+      let size = Int(offset - segmentStart) - frame.frameSize
+      return UnsafeRawBufferPointer(rebasing: try file.bytes(at: segmentStart, atLeast: size).prefix(size))
     }
   }
 

@@ -13,7 +13,7 @@ extension LogDirectory {
   /// Header and summary of the session as it stands at the end of the log, and how the log ends: read from the newest file alone, its checkpoint
   /// believed if its checksum is right.
   package func state(of sessionID: SessionID?) throws(LogError) -> LogState {
-    if let newest = try segments().last {
+    if let newest = try newest(of: segments()) {
       do throws(LogError) {
         if let state = try newest.isSealed ? sealedState(of: newest, sessionID) : closingState(of: newest, sessionID) { return state }
       } catch {
@@ -29,6 +29,15 @@ extension LogDirectory {
     }
     try check(checkpoint, isOf: sessionID, reader.fileName)
     return LogState(checkpoint: checkpoint, ending: ending, nextSequence: reader.nextSequence)
+  }
+
+  /// The file that holds the end of the log: the last one, unless a sealed one holds what it holds, which a compaction has left beside it.
+  func newest(of files: [SegmentFileName]) throws(LogError) -> SegmentFileName? {
+    guard let last = files.last else { return nil }
+    for name in files.dropLast().reversed() where name.isSealed {
+      if let end = try SegmentFile.lastSequence(of: name, in: self), end >= last.firstSequence { return name }
+    }
+    return last
   }
 
   /// What a checkpoint says decides which view is removed: it must be this session's.

@@ -8,7 +8,8 @@ package import ProvenanceModel
 /// threads; a `SyncPoint` may be synced on another one.
 package struct LogWriter: ~Copyable {
   private let log: LogDirectory
-  private var lock: LogLock?
+  /// `nil` once it was given back.
+  package private(set) var lock: LogLock?
   private let randomSalt: @Sendable () -> UInt32
 
   /// The session as it stood when the log was opened.

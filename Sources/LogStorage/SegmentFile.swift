@@ -23,8 +23,9 @@ struct SegmentFile: ~Copyable {
   static let windowSize = 1 << 18
 
   /// - Throws: `LogError` if the file can't be read or is of a version that this program does not know; what is damaged is found by reading.
-  static func open(_ name: SegmentFileName, in log: LogDirectory) throws(LogError) -> SegmentFile {
-    let file = try log.fileSystem.open(log.path(of: name.description), for: .reading)
+  /// - Parameter path: where it stands, if it has not got its name yet.
+  static func open(_ name: SegmentFileName, in log: LogDirectory, at path: String? = nil) throws(LogError) -> SegmentFile {
+    let file = try log.fileSystem.open(path ?? log.path(of: name.description), for: .reading)
     guard name.isSealed else { return SegmentFile(name, file, nil, nil, []) }
     do throws(LogError) {
       let index = try readIndex(of: file)
@@ -32,6 +33,20 @@ struct SegmentFile: ~Copyable {
     } catch {
       guard error.code == .corrupt else { throw error }
       return SegmentFile(name, file, nil, error, try findChunks(in: file))
+    }
+  }
+
+  /// What a sealed file's trailer says; `nil` if it is damaged, or has just been removed.
+  static func lastSequence(of name: SegmentFileName, in log: LogDirectory) throws(LogError) -> UInt64? {
+    do throws(LogError) {
+      let file = try log.fileSystem.open(log.path(of: name.description), for: .reading)
+      let size = try file.status().size
+      guard size > UInt64(SealedIndex.trailerSize) else { return nil }
+      let trailer = try readBytes(of: file, at: size - UInt64(SealedIndex.trailerSize), count: SealedIndex.trailerSize)
+      return try trailer.withRawBytes { bytes throws(LogError) in try SealedIndex.lastSequence(trailer: bytes, fileSize: size) }
+    } catch {
+      guard [.corrupt, .notFound, .unsupportedVersion].contains(error.code) else { throw error }
+      return nil
     }
   }
 
@@ -56,6 +71,20 @@ struct SegmentFile: ~Copyable {
 
   /// Raw offset of the first byte at or behind `offset` that may be other than zero; `nil` if there is none.
   func nextData(from offset: UInt64) throws(LogError) -> UInt64? { name.isSealed ? offset : try file.nextData(from: offset) }
+
+  func sync() throws(LogError) { try file.sync() }
+
+  /// All bytes of a raw file from `offset` on.
+  func bytes(from offset: UInt64) throws(LogError) -> [UInt8] { try readBytes(of: file, at: offset) }
+
+  /// A chunk's LZ4 frame, its checksum compared.
+  func packedBytes(of chunk: ChunkEntry) throws(LogError) -> [UInt8] {
+    let bytes = try readBytes(of: file, at: chunk.fileOffset, count: chunk.fileSize)
+    guard bytes.count == chunk.fileSize, bytes.withUnsafeBytes({ crc32c(0, $0) }) == chunk.crc else {
+      throw LogError(.corrupt, "a chunk's checksum is wrong", path: parentDirectory(file.path), segment: name.description, offset: chunk.rawOffset)
+    }
+    return bytes
+  }
 
   /// The chunk that holds the raw byte at `offset`.
   func chunk(at offset: UInt64) -> ChunkEntry? {

@@ -95,6 +95,8 @@ public struct SessionStore: Sendable {
     return logs.map { .log($0) } + jsonFiles.filter { !started.contains($0) }.map { .legacy($0) }
   }
 
+  package func startedLogs() throws(LogError) -> [SessionID] { try directory.entries().logs.filter(isStarted) }
+
   /// False for a creation that did not finish; what cannot be looked at counts as started.
   private func isStarted(_ id: SessionID) -> Bool { (try? directory.log(of: id).segments().isEmpty) != true }
 

@@ -131,7 +131,8 @@ struct CrashExplorer {
         guard remember(image, promise).isNew else { continue }
         distinctOfRecovery += 1
         do {
-          for name in try SimulatedDisk(recovery.disk.base).oldSegments() where !image.hasSameFile(name, as: recovery.disk.base) {
+          for name in try recovery.seals ? [] : SimulatedDisk(recovery.disk.base).oldSegments() where !image.hasSameFile(name, as: recovery.disk.base)
+          {
             throw LogError(.corrupt, "recovery has changed an old segment", path: name)
           }
           _ = try checkCrashState(image, promise, of: recovery, salt: 2)
@@ -176,7 +177,8 @@ func checkCrashState(_ image: DiskImage, _ promise: Life.Promise, of history: Li
     on: disk, .power, seed: salt, attempts: found.map { .init(note: $0, returned: true) },
     promise: .init(
       kept: found.count, presence: isStarted ? .certain : .possible, isClosed: listed?.session?.endedAt != nil,
-      legacyFile: json == nil ? .gone : promise.legacyFile))
+      legacyFile: json == nil ? .gone : promise.legacyFile)
+  ) { $0.sealingSizeMin = history.options.sealingSizeMin }
   if isStarted {
     try recovery.resume()
     try recovery.record()
@@ -193,6 +195,13 @@ func checkCrashState(_ image: DiskImage, _ promise: Life.Promise, of history: Li
   if isStarted, disk.image.bytes(of: viewPath) != nil { throw violation("a view of a session that has gone on stands there") }
   for name in try SimulatedDisk(image).oldSegments() where !disk.image.hasSameFile(name, as: image) {
     throw LogError(.corrupt, "an old segment was changed", path: name)
+  }
+  if recovery.seals {
+    try recovery.compact()
+    try recovery.close()
+    try recovery.compact()
+    guard try recovery.notes(on: disk) == after, try disk.log.segments().count == 1 else { throw violation("compaction has changed the log") }
+    guard try disk.names(in: disk.log.path).allSatisfy({ !$0.hasSuffix(".tmp") }) else { throw violation("compaction has left something") }
   }
   return recovery
 }

@@ -59,6 +59,7 @@ final class Life {
     options.fileSystem = disk
     options.durability = durability
     options.view = .never
+    options.sealingSizeMin = nil
     options.notice = { _ in }
     options.clock = { Timestamp(microseconds: 1_800_000_000_000_000)! }
     options.timer = { [shared] _, body in shared.timers.withLock { $0.append(body) } }
@@ -120,7 +121,8 @@ final class Life {
     disk.setRule { [shared] operation in
       guard let fault = rule(operation) else { return nil }
       switch operation {
-      case .sync(let path) where path.hasPrefix(logPath) && !path.hasSuffix(".tmp"): shared.syncHasFailed.store(true, ordering: .relaxed)
+      case .sync(let path) where path.hasPrefix(logPath) && !path.hasSuffix(".tmp") && !path.hasSuffix(".aside"):
+        shared.syncHasFailed.store(true, ordering: .relaxed)
       default: break
       }
       return fault
@@ -320,6 +322,20 @@ final class Life {
       $0.isClosed = true
     }
   }
+
+  /// Files are sealed, and made smaller and fewer.
+  func compact(level: Int? = nil, rawSizeMax: UInt64 = .max) throws {
+    if hasFaults, try !SimulatedDisk(disk.image).hasStarted() { return }
+    do throws(LogError) {
+      _ = try disk.log.compact(Self.id, CompactionRules(level: level, rawSizeMax: rawSizeMax))
+    } catch {
+      guard expectsErrors, error.code != .corrupt else { throw error }
+      errors.append(error)
+    }
+  }
+
+  /// Whether its files are replaced by others.
+  var seals: Bool { options.sealingSizeMin != nil }
 
   func remove() throws {
     promise { $0.presence = .possible }

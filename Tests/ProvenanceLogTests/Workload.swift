@@ -8,14 +8,19 @@ import Testing
 /// What is done to a session while crashes and faults come. A further one is a case here, and its steps below.
 enum Workload: String, CaseIterable {
   case append, batch, roll, rollAfterMark, close, closeWithView, reopen, create, recreate, resumeTorn, killed, killedAtNewSegment
-  case killedAnywhere, failedSync, writeView, importLegacy, remove, expire, mixed
+  case killedAnywhere, failedSync, writeView, importLegacy, remove, expire, mixed, seal, compact, compactAfterKill
 
   /// A life in which nothing was done yet: what the workload begins with is there, all of it durable.
   func prepare(_ durability: ProvChain.Durability, seed: UInt64, isFaulty: Bool = false) throws -> Life {
     func life(_ disk: SimulatedDisk = SimulatedDisk(), _ attempts: [Life.Attempt] = [], _ promise: Life.Promise = .init()) -> Life {
       Life(on: disk, durability, seed: seed, isFaulty: isFaulty, attempts: attempts, promise: promise) { options in
         switch self {
-        case .roll, .rollAfterMark, .killed, .killedAnywhere: options.segmentSizeMax = 1200
+        case .roll, .rollAfterMark, .killed, .killedAnywhere, .seal, .compact, .compactAfterKill: options.segmentSizeMax = 1200
+        default: break
+        }
+        switch self {
+        case .seal, .compact, .compactAfterKill: options.sealingSizeMin = 0
+        case .mixed where seed % 3 == 0: options.sealingSizeMin = 500
         default: break
         }
         if self == .mixed, seed % 2 == 0 { options.segmentSizeMax = 1200 }
@@ -176,6 +181,44 @@ enum Workload: String, CaseIterable {
       try life.remove()
     case .expire:
       try life.expire()
+    case .seal:
+      try life.start()
+      try life.record(5)
+      life.tick()
+      try life.record(3)
+      try life.close()
+      try life.record()
+      try life.close()
+    case .compact:
+      try life.start()
+      try life.record(6)
+      life.drop()
+      try life.compact(rawSizeMax: 2500)
+      try life.resume()
+      try life.record(3)
+      try life.close()
+      try life.compact()
+      try life.compact(level: 9)
+      try life.resume()
+      try life.record()
+      try life.compact()
+    case .compactAfterKill:
+      try life.start()
+      try life.record(5)
+      life.kill()
+      try life.resume()
+      try life.record(2)
+      try life.compact()
+      life.kill()
+      try life.compact()
+      let left = Countdown(Int(seed % 40))
+      try life.kill(before: { !$0.isRead && left.isOver() }) {
+        try life.resume()
+        try life.close()
+        try life.compact(level: 3)
+      }
+      try life.compact()
+      try life.record()
     case .mixed:
       var random = SeededGenerator(seed: seed)
       try life.start()
@@ -188,6 +231,7 @@ enum Workload: String, CaseIterable {
         case 4: life.drop()
         case 5: life.kill()
         case 6: try life.writeViewIfClosed()
+        case 7 where life.seals: try life.compact()
         default: try life.record()
         }
       }

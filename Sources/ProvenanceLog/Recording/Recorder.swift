@@ -18,6 +18,8 @@ struct Recorder: ~Copyable {
     self.writer = writer
   }
 
+  var log: LogDirectory { directory.log(of: header.sessionID) }
+
   // MARK: Opening
 
   static func start(
@@ -86,7 +88,7 @@ struct Recorder: ~Copyable {
         : LogError(.notFound, "no session '\(id)' in \(directory.path); 'ckprov-log list' shows what is there")
     }
     guard try !log.segments().isEmpty else { throw LogError(.notFound, "the session was never started: its log has no file", path: log.path) }
-    let lock = try LogLock(.writer, of: log)
+    let lock = try lockForResume(log, options)
     if let header, try log.state(of: id).checkpoint.header != header {
       throw LogError(.notFound, "the session was removed, and another one has its id now", path: log.path)
     }
@@ -109,6 +111,17 @@ struct Recorder: ~Copyable {
       options.notice("session \(id) goes on, but its view, which is out of date now, could not be removed: \(error)")
     }
     return writer
+  }
+
+  /// A compaction holds the lock while it replaces the newest file, and no longer: that is waited for, up to a second.
+  private static func lockForResume(_ log: LogDirectory, _ options: ProvChain.Options) throws(LogError) -> LogLock {
+    for _ in 0..<1000 {
+      do throws(LogError) { return try LogLock(.writer, of: log) } catch let error where error.code == .locked {
+        guard try log.isLocked(.maintainer) else { throw error }
+        options.sleep(.milliseconds(1))
+      }
+    }
+    return try LogLock(.writer, of: log)
   }
 
   /// After a close: opens the log again, as whoever wrote to it since has left it.
@@ -210,9 +223,16 @@ struct Recorder: ~Copyable {
     writer.cutToSize()
     try writer.sync()
     writer.appendMark()
+    seal(options)
     writeView(options)
     writer.release()
     return session
+  }
+
+  /// What is not worth it, or cannot be done now, is left to a compaction.
+  private func seal(_ options: ProvChain.Options) {
+    guard let sizeMin = options.sealingSizeMin, writer.segmentSize >= sizeMin else { return }
+    log.seal(header.sessionID, options, lock: writer.lock)
   }
 
   /// The log is the truth: whatever happens here costs the view alone.
@@ -254,5 +274,18 @@ struct Recorder: ~Copyable {
 
   mutating func didFailToSync(_ error: LogError) -> LogError {
     writer.didFailToSync(error)
+  }
+}
+
+extension LogDirectory {
+  /// Seals what is full, and with the writer's lock what has just been closed. A failure costs no record.
+  func seal(_ id: SessionID, _ options: ProvChain.Options, lock: LogLock? = nil) {
+    do throws(LogError) {
+      _ = try compact(id, CompactionRules(rawSizeMax: options.segmentSizeMax), lock: lock)
+    } catch {
+      // Who compacts it does this, too.
+      guard error.code != .locked else { return }
+      options.notice("session \(id): its files could not be sealed: \(error); 'ckprov-log compact \(id)' does it")
+    }
   }
 }

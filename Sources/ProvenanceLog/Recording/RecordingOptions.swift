@@ -34,12 +34,14 @@ extension ProvChain {
     public var clock: @Sendable () -> Timestamp = { currentTime() }
     /// Draws the 32 bits of a session id; drawn again while the id is taken.
     public var idSource: @Sendable () -> UInt32 = { UInt32.random(in: .min ... .max) }
-    /// Bytes after which the log goes on in a new file; a batch of actions stays in one.
+    /// Bytes after which the log goes on in a new file, while the full one is compressed; a batch of actions stays in one.
     public var segmentSizeMax: UInt64 = 64 << 20
     /// Whoever opens a session looks for old ones, and for what unfinished work has left, unless that was done in the directory within this time, by this program
     /// or another one. Zero: each time.
     public var retentionInterval: Duration = .seconds(60)
 
+    /// At close a file with as many bytes is sealed, for a smaller one it is not worth the system calls; `nil` leaves full files as they are, too.
+    package var sealingSizeMin: UInt64? = 32 << 10
     package var sleep: @Sendable (Duration) -> Void = { sleepThread($0) }
     /// Runs the body once, on any thread, when so much time has passed.
     package var timer: @Sendable (Duration, @escaping @Sendable () -> Void) -> Void = { callLater(after: min(max($0, .zero), .seconds(1 << 32)), $1) }

@@ -3,16 +3,22 @@ internal import Synchronization
 
 /// A recorder that threads share, and the timer that syncs in the background; so the chain itself belongs to its callers alone.
 ///
-/// Who takes both locks takes `syncing` first.
+/// Who takes several locks takes them in the order `syncing`, `sealing`, `state`.
 final class SharedRecorder: Sendable {
   private let options: ProvChain.Options
+  private let id: SessionID
+  private let log: LogDirectory
   private let state: Mutex<Recorder>
   /// Held while a sync is under way: who waits here finds, as a rule, that the sync before covered it.
   private let syncing = Mutex<Void>(())
   private let syncIsScheduled = Atomic<Bool>(false)
+  /// Held while full files are being sealed.
+  private let sealing = Mutex<Void>(())
+  private let sealingIsDue = Atomic<Bool>(false)
 
   init(_ recorder: consuming sending Recorder, _ options: ProvChain.Options) {
     self.options = options
+    (id, log) = (recorder.header.sessionID, recorder.log)
     state = Mutex(recorder)
   }
 
@@ -27,7 +33,10 @@ final class SharedRecorder: Sendable {
     if let result { return result }
     return try syncing.withLock { _ throws(LogError) in
       try state.withLock { state throws(LogError) in
-        if state.isDueToRoll(options) { try state.roll() }
+        if state.isDueToRoll(options) {
+          try state.roll()
+          scheduleSealing()
+        }
         return try body(&state)
       }
     }
@@ -35,7 +44,9 @@ final class SharedRecorder: Sendable {
 
   func close(outcome: JSONString, endedAt: Timestamp?) throws(LogError) -> Session {
     try syncing.withLock { _ throws(LogError) in
-      try state.withLock { state throws(LogError) in try state.close(outcome: outcome, endedAt: endedAt, options) }
+      try sealing.withLock { _ throws(LogError) in
+        try state.withLock { state throws(LogError) in try state.close(outcome: outcome, endedAt: endedAt, options) }
+      }
     }
   }
 
@@ -43,6 +54,22 @@ final class SharedRecorder: Sendable {
   func release() {
     syncAndMark()
     state.withLock { $0.release() }
+    sealFullFiles()
+  }
+
+  // MARK: Sealing
+
+  /// On a thread of its own: recording never waits for compression.
+  private func scheduleSealing() {
+    guard options.sealingSizeMin != nil, !sealingIsDue.exchange(true, ordering: .relaxed) else { return }
+    options.timer(.zero) { [weak self] in self?.sealFullFiles() }
+  }
+
+  private func sealFullFiles() {
+    sealing.withLock { _ in
+      guard sealingIsDue.exchange(false, ordering: .relaxed) else { return }
+      log.seal(id, options)
+    }
   }
 
   // MARK: Durability

@@ -1,0 +1,268 @@
+internal import Glibc
+internal import LogFormat
+package import ProvenanceModel
+
+/// Which files of a log become larger, sealed ones.
+package struct CompactionRules: Sendable {
+  /// LZ4's, 1 (fast) to 12 (small); `nil` for 1, and then what is sealed already keeps its form.
+  package var level: Int?
+  /// Files are merged up to so many raw bytes.
+  package var rawSizeMax: UInt64
+
+  package init(level: Int? = nil, rawSizeMax: UInt64 = 256 << 20) {
+    self.level = level
+    self.rawSizeMax = rawSizeMax
+  }
+}
+
+/// Files, side by side, that become one.
+package struct CompactionStep: Sendable {
+  /// Names in the log's directory.
+  package let files: [SegmentFileName]
+  package let rawSize: UInt64
+  /// Bytes on disk.
+  package let sizeBefore: UInt64
+  /// `nil` as long as it is only planned.
+  package fileprivate(set) var sizeAfter: UInt64?
+  /// The file behind them.
+  fileprivate let next: SegmentFileName?
+
+  /// The sealed file that holds what they held.
+  package var result: SegmentFileName { SegmentFileName(firstSequence: files[0].firstSequence, isSealed: true) }
+
+  /// The sequence behind the last frame of a file; `nil` if only the file says it.
+  fileprivate func end(of index: Int) -> UInt64? { (index + 1 < files.count ? files[index + 1] : next)?.firstSequence }
+}
+
+extension LogDirectory {
+  /// What `compact` would do now, apart from what interrupted work has left. Changes nothing, takes no lock.
+  package func planCompaction(of id: SessionID, _ rules: CompactionRules = CompactionRules()) throws(LogError) -> [CompactionStep] {
+    try compactionSteps(of: id, rules, lock: nil)
+  }
+
+  /// Seals raw files, merges small ones, packs sealed ones anew if a level is given, and takes away what interrupted work has left. The frame stream stays the
+  /// same to the byte: each new file is read back and compared before it takes the place of the old ones, which go last.
+  ///
+  /// The newest file is taken only if the session is closed and nobody writes; the writer's lock is held while it is replaced, and no longer. Readers may be
+  /// at work. What is replaced is on stable storage. Memory: the largest record and 64 bytes for each 256 KiB of a file.
+  /// - Parameter lock: the writer's, if the caller has it.
+  /// - Throws: `LogError` `locked` if another one compacts; `corrupt` if a file is damaged; `noSpace`, `io`. What was not finished is as it was.
+  package func compact(_ id: SessionID, _ rules: CompactionRules = CompactionRules(), lock: LogLock? = nil) throws(LogError) -> [CompactionStep] {
+    let maintainer = try LogLock(.maintainer, of: self)
+    defer { withExtendedLifetime(maintainer) {} }
+    for name in try fileSystem.names(in: path) where name.hasPrefix(".") && name.hasSuffix(".seg.lz4.tmp") { try fileSystem.remove(path(of: name)) }
+    try removeCoveredFiles(of: id)
+    var done: [CompactionStep] = []
+    for var step in try compactionSteps(of: id, rules, lock: lock) {
+      step.sizeAfter = try perform(step, id, rules, lock)
+      if step.sizeAfter != nil { done.append(step) }
+    }
+    return done
+  }
+
+  // MARK: Which files
+
+  private func compactionSteps(of id: SessionID, _ rules: CompactionRules, lock: LogLock?) throws(LogError) -> [CompactionStep] {
+    var steps: [CompactionStep] = []
+    var (files, rawSize, size) = ([SegmentFileName](), UInt64(0), UInt64(0))
+    func finish(before next: SegmentFileName?) {
+      if files.count > 1 || files.contains(where: { !$0.isSealed || rules.level != nil }) {
+        steps.append(CompactionStep(files: files, rawSize: rawSize, sizeBefore: size, sizeAfter: nil, next: next))
+      }
+      (files, rawSize, size) = ([], 0, 0)
+    }
+    let all = try segments()
+    var behind: UInt64 = 0
+    // What another one covers is no part of any step.
+    for name in all where files.isEmpty && steps.isEmpty || name.firstSequence >= behind {
+      if name == all.last, !name.isSealed, try !isClosed(id, lock) {
+        finish(before: name)
+        break
+      }
+      let file = try SegmentFile.open(name, in: self)
+      let raw = try file.rawSize()
+      if rawSize + raw > rules.rawSizeMax { finish(before: name) }
+      files.append(name)
+      rawSize += raw
+      size += try fileSystem.status(of: path(of: name.description))?.size ?? 0
+      behind = (file.index?.lastSequence ?? name.firstSequence) + 1
+    }
+    if !files.isEmpty { finish(before: nil) }
+    return steps
+  }
+
+  private func isClosed(_ id: SessionID, _ lock: LogLock?) throws(LogError) -> Bool {
+    if lock == nil, try hasLivingWriter() { return false }
+    let state = try state(of: id)
+    return state.ending == .clean && state.checkpoint.summary.end != nil
+  }
+
+  // MARK: Making a file
+
+  /// - Returns: bytes of the new file; `nil` if nothing was replaced: it would be no smaller, or someone has gone on with the log meanwhile.
+  private func perform(_ step: CompactionStep, _ id: SessionID, _ rules: CompactionRules, _ lock: LogLock?) throws(LogError) -> UInt64? {
+    let temporary = path(of: step.result.temporaryName)
+    let newest = step.next == nil ? try fileSystem.status(of: path(of: step.files.last!.description)) : nil
+    do throws(LogError) {
+      // What is in the new file must be in the old one, too, whichever of them a power cut leaves.
+      if newest != nil { try SegmentFile.open(step.files.last!, in: self).sync() }
+      let size = try write(step, id, rules, to: temporary)
+      try check(step, id, against: temporary)
+      guard step.files != [step.result] || size < step.sizeBefore, try replace(step, by: temporary, newest, lock) else {
+        try fileSystem.remove(temporary)
+        return nil
+      }
+      for name in step.files where name != step.result { try fileSystem.remove(path(of: name.description)) }
+      return size
+    } catch {
+      try? fileSystem.remove(temporary)
+      throw error
+    }
+  }
+
+  private func write(_ step: CompactionStep, _ id: SessionID, _ rules: CompactionRules, to path: String) throws(LogError) -> UInt64 {
+    let file = try fileSystem.create(path)
+    var buffer = ByteBuffer(capacity: 2 << 20)
+    var size: UInt64 = 0
+    func flush(atLeast count: Int) throws(LogError) {
+      guard buffer.count >= count else { return }
+      try file.writeAll(buffer.bytes, at: size)
+      size += UInt64(buffer.count)
+      buffer.removeAll()
+    }
+    var sealer = Sealer(level: Int32(rules.level ?? 1))
+    var checkpoint: [UInt8] = []
+    for (number, name) in step.files.enumerated() {
+      let source = try SegmentFile.open(name, in: self)
+      if rules.level == nil, let index = source.index {
+        try sealer.append(chunksOf: index, to: &buffer)
+        for chunk in index.chunks {
+          buffer.append(try source.packedBytes(of: chunk))
+          try flush(atLeast: 1 << 20)
+        }
+        checkpoint = index.checkpoint
+        continue
+      }
+      var reader = try reader(of: step, number, id)
+      var summary = SummaryBuilder()
+      while let frame = try next(of: step, number, &reader) {
+        if let header = try reader.beginOfSegment { try sealer.append(reader.currentSegment.header, bytes: header, to: &buffer) }
+        try summary.apply(frame.kind, payload: try reader.payload, trustingCheckpoint: true)
+        try sealer.append(frame, frame: try reader.paddedFrameBytes, to: &buffer)
+        try flush(atLeast: 1 << 20)
+      }
+      guard let state = summary.checkpoint else {
+        throw LogError(.corrupt, "the file does not begin with a checkpoint", path: self.path, segment: name.description)
+      }
+      checkpoint = try state.payload()
+      if !name.isSealed { try keepRest(try source.bytes(from: reader.segmentStart + reader.segmentEnd.size), of: name, salt: reader.segment.salt) }
+    }
+    try sealer.finish(checkpoint: checkpoint, to: &buffer)
+    try flush(atLeast: 1)
+    try file.sync()
+    return size
+  }
+
+  /// What stands behind the frames of a raw file is evidence of a crash: it stays under a name of its own. A mark alone, which a drop or a close has left, is none.
+  private func keepRest(_ rest: [UInt8], of name: SegmentFileName, salt: UInt32) throws(LogError) {
+    let mark = rest.withUnsafeBytes { FrameHeader($0, salt: salt) }
+    let passed = mark?.kind == .mark ? min(mark!.frameSize, rest.count) : 0
+    guard rest[passed...].contains(where: { $0 != 0 }) else { return }
+    let aside = path(of: ".\(name).aside")
+    if try fileSystem.status(of: aside) != nil { try fileSystem.remove(aside) }
+    let file = try fileSystem.create(aside)
+    try rest.withRawBytes { bytes throws(LogError) in try file.writeAll(bytes, at: 0) }
+    try file.sync()
+  }
+
+  /// Reads the new file back: its segment headers and frames must be those of the files that it was made of.
+  private func check(_ step: CompactionStep, _ id: SessionID, against temporary: String) throws(LogError) {
+    var result = LogReader(self, id, reading: try SegmentFile.open(step.result, in: self, at: temporary), of: [step.result])
+    for (number, name) in step.files.enumerated() {
+      var reader = try reader(of: step, number, id)
+      while let frame = try next(of: step, number, &reader) {
+        guard try result.next() != nil, try isSame(&reader, &result) else {
+          throw LogError(
+            .io, "the new file does not hold this frame as it stands here; the old files stay", path: path, segment: name.description,
+            sequence: frame.sequence)
+        }
+      }
+    }
+    guard try result.next() == nil else { throw LogError(.io, "the new file holds more than the old ones, which stay", path: temporary) }
+  }
+
+  private func isSame(_ a: inout LogReader, _ b: inout LogReader) throws(LogError) -> Bool {
+    switch (try a.beginOfSegment.map(Array.init), try b.beginOfSegment.map(Array.init)) {
+    case (nil, nil): break
+    case (let a?, let b?) where a == b: break
+    default: return false
+    }
+    let (a, b) = (try a.paddedFrameBytes, try b.paddedFrameBytes)
+    return a.count == b.count && memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0
+  }
+
+  private func reader(of step: CompactionStep, _ number: Int, _ id: SessionID) throws(LogError) -> LogReader {
+    let name = step.files[number]
+    let next = number + 1 < step.files.count ? step.files[number + 1] : step.next
+    return LogReader(self, id, reading: try SegmentFile.open(name, in: self), of: [name] + (next.map { [$0] } ?? []))
+  }
+
+  /// The next frame of a file, up to where the file behind it begins.
+  private func next(of step: CompactionStep, _ number: Int, _ reader: inout LogReader) throws(LogError) -> FrameHeader? {
+    let end = step.end(of: number)
+    if let end, reader.nextSequence >= end { return nil }
+    if let frame = try reader.next() { return frame }
+    if end == nil, reader.ending == .clean { return nil }
+    throw LogError(.corrupt, "the file ends before the next one begins; 'verify' says more", path: path, segment: step.files[number].description)
+  }
+
+  // MARK: Replacing
+
+  /// - Parameter newest: what the log's newest file was like when it was read, if it is one of those.
+  /// - Returns: false if someone has gone on with the log since.
+  private func replace(_ step: CompactionStep, by temporary: String, _ newest: FileStatus?, _ lock: LogLock?) throws(LogError) -> Bool {
+    var ours: LogLock?
+    if newest != nil, lock == nil {
+      do throws(LogError) { ours = try LogLock(.writer, of: self) } catch let error where error.code == .locked { return false }
+    }
+    defer { withExtendedLifetime(ours) {} }
+    var modified = Int64.min
+    for name in step.files {
+      guard let status = try fileSystem.status(of: path(of: name.description)) else {
+        throw LogError(.notFound, "the log was removed meanwhile", path: path)
+      }
+      modified = max(modified, status.modified)
+    }
+    if let newest {
+      let name = step.files.last!
+      guard try segments().last == name, try fileSystem.status(of: path(of: name.description)) == newest else { return false }
+    }
+    try fileSystem.setModificationTime(of: temporary, to: modified)
+    try fileSystem.rename(temporary, to: path(of: step.result.description))
+    try fileSystem.syncDirectory(path)
+    return true
+  }
+
+  /// Takes away files whose frames all stand in a sealed one: a compaction that was interrupted has left them.
+  private func removeCoveredFiles(of id: SessionID) throws(LogError) {
+    var files = try segments()
+    while let name = files.first {
+      files.removeFirst()
+      guard name.isSealed, let index = try SegmentFile.open(name, in: self).index else { continue }
+      let covered = Array(files.prefix { $0.firstSequence <= index.lastSequence })
+      guard !covered.isEmpty else { continue }
+      // It was compared with them before it got its name; they go if all of it is there, and nothing is in them alone.
+      var whole = LogReader(self, id, reading: try SegmentFile.open(name, in: self), of: [name])
+      while try whole.next() != nil {}
+      files.removeFirst(covered.count)
+      guard try begins(files.first, behind: index) ? true : !whole.reachesFurther(covered.last!, than: index.lastSequence) else {
+        throw LogError(
+          .corrupt, "this file holds more than \(name), in which its frames stand, too; 'verify' says more", path: path,
+          segment: covered.last!.description)
+      }
+      // Who made it may have died before its name was durable.
+      try fileSystem.syncDirectory(path)
+      for name in covered { try fileSystem.remove(path(of: name.description)) }
+    }
+  }
+}

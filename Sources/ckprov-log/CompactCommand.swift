@@ -1,0 +1,62 @@
+import ArgumentParser
+import LogStorage
+import ProvenanceLog
+
+struct CompactCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compact",
+    abstract: "Compresses and merges the files of logs.",
+    discussion: """
+      Each new file is compared with those that it was made of before they go, and 'lz4 -d' unpacks it. May run while the sessions are recorded and read; the file that \
+      a writer appends to is left alone. Also takes away what an interrupted compaction has left. --level packs what is compressed already anew, too.
+
+      Exit codes: 0 done, or nothing to do; 65 a log is damaged, and was left as it is; 75 another process compacts this session.
+      """)
+
+  @OptionGroup var storage: StorageOptions
+  @Option(help: ArgumentHelp("LZ4's level: 1 (fast, the default) to 12 (small, slow).", valueName: "1-12")) var level: Int?
+  @Flag(help: "Says what it would do; changes nothing.") var dryRun = false
+  @Argument(help: "Default: all.", transform: prefixOfSessionID) var sessions: [String] = []
+
+  func validate() throws {
+    if let level, !(1...12 ~= level) { throw ValidationError("--level must be from 1 to 12.") }
+  }
+
+  func run() throws {
+    var failure: ExitCode?
+    try reporting { () throws(LogError) in
+      var out = Output()
+      for id in try ids() where out.isOpen {
+        do throws(LogError) {
+          let result = try storage.store.compact(id, level: level, isPlan: dryRun)
+          if result.filesBefore > 0 || !sessions.isEmpty { try out.line(line(id, result)) }
+          try out.flush()
+        } catch {
+          failure = fail(error)
+        }
+      }
+    }
+    if let failure { throw failure }
+  }
+
+  /// Logs that were never started are no sessions; a session that is kept as JSON has no files to compact.
+  private func ids() throws(LogError) -> [SessionID] {
+    guard sessions.isEmpty else {
+      return try sessions.map { text throws(LogError) in
+        guard case .log(let id) = try storage.store.locate(text) else {
+          throw LogError(.invalidInput, "'\(text)' has no log; it is kept as the JSON that the reference wrote; 'ckprov-log import' makes one of it")
+        }
+        return id
+      }
+    }
+    return try storage.store.startedLogs()
+  }
+
+  private func line(_ id: SessionID, _ result: Compaction) -> String {
+    guard result.filesBefore > 0 else { return "\(id)  nothing to do" }
+    let files = { (count: Int) in count == 1 ? "1 file" : "\(count) files" }
+    let before = "\(id)  \(files(result.filesBefore)), \(sizeText(result.bytesBefore))"
+    guard let after = result.bytesAfter else { return "\(before): would become \(files(result.filesAfter))" }
+    return "\(before) -> \(files(result.filesAfter)), \(sizeText(after))"
+  }
+}

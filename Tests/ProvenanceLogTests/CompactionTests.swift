@@ -1,0 +1,299 @@
+import Foundation
+import LogFormat
+import LogStorage
+import ProvenanceLog
+import Synchronization
+import TestSupport
+import Testing
+
+/// Files of a log that become fewer and smaller ones, with the same frames.
+struct CompactionTests {
+  private let storage: Storage
+  private let disk = DiskFileSystem()
+
+  init() throws {
+    storage = try Storage()
+  }
+
+  private func names(_ id: String = "a") throws -> [String] {
+    try disk.names(in: storage.log(id).path).filter { $0 != "lock" }.sorted()
+  }
+
+  /// A session of several files, none of them sealed.
+  @discardableResult
+  private func record(_ count: Int = 30, closing: Bool = true, segmentSizeMax: UInt64 = 2000) throws -> ProvChain {
+    let prov = try storage.start("a", storage.options { $0.segmentSizeMax = segmentSizeMax })
+    for number in 0..<count { try prov.recordAction(action(note: JSONString("number \(number) " + String(repeating: "x", count: number * 7 % 200)))) }
+    if closing { try prov.close() }
+    return prov
+  }
+
+  /// All raw bytes that count: of raw files up to where the next one says that they end.
+  private func rawBytes(_ id: String = "a") async throws -> [UInt8] {
+    let log = try storage.log(id)
+    var bytes: [UInt8] = []
+    for name in try log.segments() {
+      let path = log.path(of: name.description)
+      bytes += name.isSealed ? try await runProgram("lz4", ["-d", "-c", path]).output : try disk.bytes(of: path)
+    }
+    return bytes
+  }
+
+  @discardableResult
+  private func compact(_ level: Int? = nil, rawSizeMax: UInt64 = .max) throws -> [CompactionStep] {
+    try storage.log("a").compact(try SessionID("a"), CompactionRules(level: level, rawSizeMax: rawSizeMax))
+  }
+
+  // MARK: What it makes
+
+  /// Stock lz4 gives back the very bytes of the raw files, whatever they became in between.
+  @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/lz4"), "needs lz4"))
+  func lz4GivesBackTheRawBytes() async throws {
+    try record()
+    let raw = try await rawBytes()
+    let (json, count) = (try storage.project("a").json, try storage.log("a").segments().count)
+    #expect(count > 4)
+    let modified = try storage.log("a").modified()
+    for (level, rawSizeMax, files) in [(nil, 0, count), (nil, 5000, 0), (9, 5000, 0), (nil, .max, 1), (12, .max, 1), (1, .max, 1)] as [(Int?, UInt64, Int)] {
+      try compact(level, rawSizeMax: rawSizeMax)
+      let found = try storage.log("a").segments()
+      #expect(found.allSatisfy(\.isSealed) && (files == 0 ? found.count < count && found.count > 1 : found.count == files), "\(found)")
+      #expect(try await rawBytes() == raw)
+      #expect(try storage.project("a").json == json)
+      let verification = try storage.verify("a", isDeep: true)
+      #expect(!verification.isDamaged && verification.actions == 30)
+      #expect(try storage.store.getSession("a").actionCount == 30)
+      #expect(try storage.log("a").modified() == modified)
+      #expect(try names().allSatisfy { !$0.hasPrefix(".") })
+    }
+    #expect(try compact().isEmpty)
+  }
+
+  @Test func planChangesNothing() throws {
+    try record()
+    let before = try storage.contents()
+    let plan = try storage.store.compact(try SessionID("a"), isPlan: true)
+    #expect(plan.filesBefore == (try storage.log("a").segments().count) && plan.filesAfter == 1 && plan.bytesAfter == nil)
+    #expect(try storage.contents() == before)
+    let done = try storage.store.compact(try SessionID("a"))
+    #expect(done.filesBefore == plan.filesBefore && done.bytesBefore == plan.bytesBefore && done.rawBytes == plan.rawBytes)
+    #expect(done.bytesAfter == (try disk.status(of: try storage.segment("a"))?.size))
+    #expect(try storage.store.compact(try SessionID("a")).filesBefore == 0)
+  }
+
+  /// What is packed well is not packed worse: the smaller file stays.
+  @Test func noFileGrows() throws {
+    try record(400, segmentSizeMax: .max)
+    try compact(12)
+    let before = try storage.contents()
+    #expect(try compact(1).isEmpty)
+    #expect(try storage.contents() == before)
+  }
+
+  /// The same closing checkpoint and index as if all had been packed at once.
+  @Test func mergedIndexIsThatOfOnePass() throws {
+    try record()
+    let copy = try Storage()
+    try copy.sessions.make()
+    _ = try disk.makeDirectory(copy.log("a").path)
+    for name in try names() + ["lock"] { try disk.write(try disk.bytes(of: storage.log("a").path(of: name)), to: copy.log("a").path(of: name)) }
+    try compact(rawSizeMax: 0)
+    try compact()
+    _ = try copy.log("a").compact(try SessionID("a"))
+    #expect(try disk.bytes(of: try storage.segment("a")) == disk.bytes(of: try copy.segment("a")))
+  }
+
+  // MARK: What it leaves alone
+
+  @Test func fileOfALivingWriterStaysAndGoesOn() throws {
+    let prov = try record(closing: false)
+    let newest = try storage.segment("a")
+    try compact()
+    #expect(try names().count == 2 && storage.segment("a") == newest)
+    #expect(try prov.recordAction(action()).seq == 31)
+    try prov.close()
+    #expect(try storage.seqs("a") == Array(1...31))
+    try compact()
+    #expect(try names().count == 1)
+    #expect(try storage.resume("a").recordAction(action()).seq == 32)
+    #expect(try !storage.verify("a").isDamaged)
+  }
+
+  @Test func newestFileOfAnOpenSessionStays() throws {
+    try record(closing: false)
+    let newest = try disk.bytes(of: try storage.segment("a"))
+    try compact()
+    #expect(try disk.bytes(of: try storage.segment("a")) == newest)
+    #expect(try names().count == 2)
+  }
+
+  @Test func damagedFileStaysAsItIs() throws {
+    try record()
+    try disk.flipBit(at: 700, of: try storage.segment("a", 1))
+    let before = try storage.contents()
+    let error = try #require(logError { try compact() })
+    let file = try storage.log("a").segments()[1]
+    #expect(error.code == .corrupt && error.path?.hasSuffix("a.log") == true && error.segment == file.description, "\(error)")
+    #expect(try storage.contents() == before)
+    #expect(errorCode { try storage.store.compact(try SessionID("none")) } == .notFound)
+  }
+
+  @Test func secondOneIsLocked() throws {
+    try record()
+    let lock = try LogLock(.maintainer, of: try storage.log("a"))
+    let before = try storage.contents()
+    #expect(errorCode { try compact() } == .locked)
+    withExtendedLifetime(lock) {}
+    #expect(try storage.contents() == before)
+  }
+
+  /// Who goes on with the session while its newest file is being packed: the packed one is given up.
+  @Test func resumeWhileTheNewestFileIsPacked() throws {
+    try record()
+    let (storage, watched) = (storage, WatchedFileSystem())
+    let resumed = Mutex<ProvChain?>(nil)
+    watched.setRule { operation in
+      if case .sync(let path) = operation, path.hasSuffix(".seg.lz4.tmp") { resumed.withLock { if $0 == nil { $0 = try? storage.resume("a") } } }
+      return nil
+    }
+    let sessions = SessionsDirectory(storageDirectory: storage.path, fileSystem: watched)
+    #expect(try sessions.log(of: SessionID("a")).compact(SessionID("a")).isEmpty)
+    let prov = try #require(resumed.withLock { $0 })
+    #expect(try prov.recordAction(action()).seq == 31)
+    try prov.close()
+    #expect(try storage.seqs("a") == Array(1...31))
+    #expect(try names().allSatisfy { !$0.hasSuffix(".tmp") })
+    try compact()
+    #expect(try storage.seqs("a") == Array(1...31))
+  }
+
+  /// The writer's lock is held for the renaming alone, and who resumes waits for that.
+  @Test func resumeWaitsForTheRenaming() throws {
+    try record()
+    let (storage, watched) = (storage, WatchedFileSystem())
+    let asked = Atomic(0)
+    let resumed = Mutex<[Int64]>([])
+    watched.setRule { operation in
+      guard case .rename(_, let target) = operation, target.hasSuffix(".seg.lz4") else { return nil }
+      let resuming = Thread {
+        let options = storage.options {
+          $0.sleep = { duration in
+            asked.add(1, ordering: .relaxed)
+            sleepThread(duration)
+          }
+        }
+        let seq = try? storage.resume("a", options).recordAction(action()).seq
+        resumed.withLock { $0.append(seq ?? -1) }
+      }
+      resuming.start()
+      while asked.load(ordering: .relaxed) == 0 { sleepThread(.milliseconds(1)) }
+      return nil
+    }
+    let sessions = SessionsDirectory(storageDirectory: storage.path, fileSystem: watched)
+    #expect(try sessions.log(of: SessionID("a")).compact(SessionID("a")).count == 1)
+    while resumed.withLock({ $0.isEmpty }) { sleepThread(.milliseconds(1)) }
+    #expect(resumed.withLock { $0 } == [31])
+    #expect(try !storage.verify("a").isDamaged)
+  }
+
+  // MARK: While it is read
+
+  @Test func readersAndFollowersGoOn() throws {
+    let prov = try record(closing: false)
+    for moment in 0..<40 {
+      var reader = try storage.store.getSession("a").actions()
+      var seqs: [Int64] = []
+      while let action = try reader.next() {
+        seqs.append(action.seq)
+        if seqs.count == moment { try compact(rawSizeMax: UInt64(moment) * 700) }
+      }
+      try prov.recordAction(action(note: JSONString(String(repeating: "y", count: 900))))
+      while let action = try reader.next() { seqs.append(action.seq) }
+      #expect(seqs == Array(1...Int64(31 + moment)), "behind action \(moment)")
+    }
+  }
+
+  // MARK: As a part of recording
+
+  @Test func fullFilesAreSealedMeanwhileAndTheLastAtClose() throws {
+    let waiting = Mutex<[@Sendable () -> Void]>([])
+    let options = storage.options {
+      $0.segmentSizeMax = 2000
+      $0.sealingSizeMin = 600
+      $0.timer = { delay, body in if delay == .zero { waiting.withLock { $0.append(body) } } }
+    }
+    let prov = try storage.start("a", options)
+    for _ in 0..<30 { try prov.recordAction(action()) }
+    #expect(try storage.log("a").segments().allSatisfy { !$0.isSealed })
+    // One at a time is due.
+    let due = waiting.withLock { $0 }
+    #expect(due.count == 1)
+    due[0]()
+    let files = try storage.log("a").segments()
+    #expect(files.count > 3 && files.dropLast().allSatisfy(\.isSealed) && !files.last!.isSealed)
+    for _ in 0..<30 { try prov.recordAction(action()) }
+    try prov.close()
+    #expect(try storage.log("a").segments().allSatisfy(\.isSealed))
+    #expect(try disk.bytes(of: prov.filePath) == storage.project("a").json)
+    #expect(try storage.log("a").modified() == disk.status(of: prov.filePath)?.modified)
+    #expect(try storage.seqs("a") == Array(1...60))
+    // What was closed goes on.
+    #expect(try prov.recordAction(action()).seq == 61)
+    #expect(storage.notices.all == [])
+  }
+
+  @Test func smallSessionIsNotWorthIt() throws {
+    let watched = WatchedFileSystem()
+    let prov = try storage.start("a", watchedBy: watched) { $0.sealingSizeMin = ProvChain.Options().sealingSizeMin }
+    for _ in 0..<10 { try prov.recordAction(action(note: JSONString(String(repeating: "x", count: 700)))) }
+    watched.forget()
+    try prov.close()
+    #expect(try names() == ["00000000000000000000.seg"])
+    #expect(watched.count { $0.isSync } == 2, "one of the log and one of the view: \(watched.operations)")
+  }
+
+  @Test func failureToSealCostsANotice() throws {
+    let watched = WatchedFileSystem()
+    let prov = try storage.start("a", watchedBy: watched) { $0.sealingSizeMin = 0 }
+    try prov.recordAction(action())
+    watched.setRule { if case .create(let path) = $0, path.hasSuffix(".seg.lz4.tmp") { .init(.noSpace) } else { nil } }
+    #expect(try prov.close().outcome == "complete")
+    #expect(storage.notices.all.count == 1 && storage.notices.all[0].contains("'ckprov-log compact a'"), "\(storage.notices.all)")
+    #expect(try storage.seqs("a") == [1])
+    #expect(try names() == ["00000000000000000000.seg"])
+  }
+
+  // MARK: Leftovers
+
+  @Test func leftoversOfInterruptedWorkGo() throws {
+    try record()
+    let log = try storage.log("a")
+    let raw = try log.segments().map { ($0.description, try disk.bytes(of: log.path(of: $0.description))) }
+    try compact()
+    let expected = try storage.contents()
+    for (name, bytes) in raw { try disk.write(bytes, to: log.path(of: name)) }
+    try disk.write([1, 2, 3], to: log.path(of: ".00000000000000000007.seg.lz4.tmp"))
+    #expect(try storage.seqs("a") == Array(1...30))
+    try compact()
+    #expect(try storage.contents() == expected)
+  }
+
+  /// What stood behind the end of a crashed writer's file is kept beside the log; a mark alone is not.
+  @Test func evidenceOfACrashIsKept() throws {
+    try record(3, closing: false, segmentSizeMax: .max)
+    let segment = try storage.segment("a")
+    let whole = try disk.bytes(of: segment)
+    let torn = whole.dropLast(32) + [UInt8](repeating: 0xAB, count: 100)
+    try disk.write(Array(torn), to: segment)
+    try storage.resume("a").close()
+    try compact()
+    let aside = try names().filter { $0.hasSuffix(".aside") }
+    #expect(aside == [".00000000000000000000.seg.aside"])
+    let kept = try disk.bytes(of: storage.log("a").path(of: aside[0]))
+    #expect(kept == Array(torn.suffix(kept.count)) && kept.count >= 100)
+    #expect(try storage.seqs("a") == [1, 2, 3])
+    // Another compaction leaves it.
+    try compact(9)
+    #expect(try names().contains(aside[0]))
+  }
+}
