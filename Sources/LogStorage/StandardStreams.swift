@@ -11,6 +11,15 @@ package func writeStandardError(_ line: String) {
   text.withUTF8 { _ = Glibc.write(STDERR_FILENO, $0.baseAddress!, $0.count) }
 }
 
+/// Shows a line on standard error in the place of the one that was shown before; `nil` only takes that away. For a terminal.
+package func showOnStandardError(_ line: String?) {
+  // Return to the start of the line, clear it.
+  var text = "\r\u{1B}[K" + (line ?? "")
+  text.withUTF8 { _ = Glibc.write(STDERR_FILENO, $0.baseAddress!, $0.count) }
+}
+
+package func standardErrorIsTerminal() -> Bool { isatty(STDERR_FILENO) == 1 }
+
 /// How a write to standard output has ended.
 package enum OutputEnding: Sendable {
   case written

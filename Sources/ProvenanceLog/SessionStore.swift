@@ -84,6 +84,8 @@ public struct SessionStore: Sendable {
       case .legacy(let name): name
       }
     }
+
+    package var isLegacy: Bool { if case .legacy = self { true } else { false } }
   }
 
   /// Logs, then JSON files that have none, by name; logs that were never started are among them.

@@ -28,10 +28,9 @@ struct ListCommand: ParsableCommand {
 
   private func row(_ entry: SessionStore.Entry) -> [String]? {
     guard let session = entry.session else { return nil }
-    let startedAt = session.startedAt.description
     let duration = session.durationMS.map { durationText(milliseconds: $0) } ?? ""
     return [
-      escapedForTerminal(entry.name), "\(startedAt.prefix(10)) \(startedAt.dropFirst(11).prefix(8))", shortened(session.outcome, to: 16),
+      escapedForTerminal(entry.name), timeText(session.startedAt), shortened(session.outcome, to: 16),
       String(session.actionCount), duration, sizeText(entry.size(in: storage.store.directory)), shortened(session.label, to: 48),
     ]
   }

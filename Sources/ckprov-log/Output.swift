@@ -72,6 +72,12 @@ func sizeText(_ bytes: UInt64) -> String {
   return unit == 0 ? "\(bytes) B" : "\(tenths / 10).\(tenths % 10) \(units[unit])"
 }
 
+/// `2026-03-14 20:00:00`.
+func timeText(_ timestamp: Timestamp) -> String {
+  let text = timestamp.description
+  return "\(text.prefix(10)) \(text.dropFirst(11).prefix(8))"
+}
+
 /// `1.500 s`, `2 min 05 s`, `3 h 20 min`.
 func durationText(milliseconds: Int64) -> String {
   let sign = milliseconds < 0 ? "-" : ""

@@ -17,6 +17,11 @@ struct Bench {
   /// Where logs and views are.
   var sessions: String { storage.path + "/storage/sessions" }
 
+  /// What stands there, in order, but for what openings leave.
+  var names: [String] {
+    get throws { try DiskFileSystem().names(in: sessions).filter { ![".swept", ".retained"].contains($0) }.sorted() }
+  }
+
   func logPath(_ id: String) -> String { "\(sessions)/\(id).log" }
   func viewPath(_ id: String) -> String { "\(sessions)/\(id).json" }
 

@@ -117,7 +117,7 @@ struct FindingTests {
       #expect(result.status == 77 && result.text == "", "\(arguments)")
       #expect(result.errors.contains("\(bench.storage.path)/") && result.errors.contains(": Permission denied"), "\(result.errors)")
     }
-    #expect(try DiskFileSystem().names(in: bench.sessions).sorted() == ["s1.json", "s1.log"])
+    #expect(try bench.names == ["s1.json", "s1.log"])
     try #require(await runProgram("chmod", ["0", bench.logPath("s1"), bench.viewPath("s1")]).status == 0)
     for command in ["project", "cat", "show"] { #expect(try await bench.run(command, "s1", isPrivileged: false).status == 77) }
     #expect(try await bench.run("verify", isPrivileged: false).status == 3)

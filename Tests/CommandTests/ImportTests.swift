@@ -27,7 +27,7 @@ struct ImportTests {
     #expect(try await bench.run("project", "s1").output == legacy)
     #expect(try await bench.notes("s1") == ["a", "é", "c"])
     #expect(try await bench.run("verify").text.hasPrefix("s1  clean  3 actions"))
-    #expect(try DiskFileSystem().names(in: bench.sessions) == ["s1.log"])
+    #expect(try bench.names == ["s1.log"])
   }
 
   @Test func originalStaysAndItsTimeIsCarriedOver() async throws {
@@ -38,7 +38,7 @@ struct ImportTests {
     for name in names { #expect(try DiskFileSystem().status(of: "\(bench.logPath("s1"))/\(name)")?.modified == Self.modified) }
     // So it is as old as it was.
     #expect(try await bench.run(newSession("s2") + ["--retention-hours", "48"], input: []).status == 0)
-    #expect(try DiskFileSystem().names(in: bench.sessions).sorted() == ["s2.json", "s2.log"])
+    #expect(try bench.names == ["s2.json", "s2.log"])
   }
 
   @Test func inItsPlaceTheOriginalBecomesTheView() async throws {
@@ -67,7 +67,7 @@ struct ImportTests {
     #expect(result.status == 65 && result.text == "")
     #expect(result.errors.hasPrefix("ckprov-log: \(path)") && result.errors.filter { $0 == "\n" }.count == 1, "\(result.errors)")
     #expect(try bench.bytes(path) == Array(changed.utf8))
-    #expect(try !bench.exists(bench.sessions) || DiskFileSystem().names(in: bench.sessions) == [])
+    #expect(try !bench.exists(bench.sessions) || bench.names == [])
   }
 
   @Test func refusalNamesTheByte() async throws {
@@ -90,7 +90,7 @@ struct ImportTests {
     let path = try bench.file("two.json", String(decoding: legacy, as: UTF8.self).replacing(#""session_id": "s1""#, with: #""session_id": "s2""#))
     let other = try await bench.run("import", path)
     #expect(other.status == 73 && other.errors.contains("s2.json: another session of the same id stands here"), "\(other.errors)")
-    #expect(try DiskFileSystem().names(in: bench.sessions).sorted() == ["s1.log", "s2.json"])
+    #expect(try bench.names == ["s1.log", "s2.json"])
   }
 
   /// Nothing was acknowledged in it.
@@ -104,7 +104,7 @@ struct ImportTests {
     let result = try await bench.run("import", file)
     #expect(result.status == 0 && result.text == "s1\n" && result.errors == "", "\(result.errors)")
     #expect(try await bench.run("project", "s1").output == legacy)
-    #expect(try DiskFileSystem().names(in: bench.sessions) == ["s1.log"])
+    #expect(try bench.names == ["s1.log"])
     #expect(try DiskFileSystem().names(in: log.path).sorted() == ["00000000000000000000.seg", "lock"])
   }
 
@@ -113,7 +113,7 @@ struct ImportTests {
     let lock = try LogLock(.writer, of: log)
     let living = try await bench.run("import", file)
     #expect(living.status == 75 && living.errors.contains("another writer is at work on this session"), "\(living.errors)")
-    #expect(try DiskFileSystem().names(in: bench.sessions) == ["s1.log"])
+    #expect(try bench.names == ["s1.log"])
     #expect(try DiskFileSystem().names(in: log.path) == ["lock"])
     withExtendedLifetime(lock) {}
   }
@@ -122,7 +122,7 @@ struct ImportTests {
     let log = try unfinishedLog(["lock", "notes.txt"])
     let result = try await bench.run("import", file)
     #expect(result.status == 73, "\(result.errors)")
-    #expect(try DiskFileSystem().names(in: bench.sessions) == ["s1.log"])
+    #expect(try bench.names == ["s1.log"])
     #expect(try DiskFileSystem().names(in: log.path).sorted() == ["lock", "notes.txt"])
   }
 

@@ -27,7 +27,7 @@ struct RecordOptionsTests {
     #expect(result.status == 64)
     #expect(result.text == "")
     #expect(result.errors.hasPrefix("Error: ") && result.errors.contains("Usage: ckprov-log record"), "\(result.errors)")
-    #expect(try DiskFileSystem().names(in: bench.sessions).sorted() == ["s1.json", "s1.log"])
+    #expect(try bench.names == ["s1.json", "s1.log"])
     #expect(try bench.bytes(bench.viewPath("s1")) == before)
   }
 
@@ -121,13 +121,13 @@ struct RecordOptionsTests {
         for name in try DiskFileSystem().names(in: bench.logPath(id)) { try age("\(bench.logPath(id))/\(name)") }
       }
       #expect(try await bench.run(newSession("s1"), input: []).status == 0)
-      #expect(try DiskFileSystem().names(in: bench.sessions).count == 9)
+      #expect(try bench.names.count == 9)
       #expect(try await bench.run(newSession("s2") + ["--retention-hours", "never"], input: []).status == 0)
-      #expect(try DiskFileSystem().names(in: bench.sessions).count == 11)
+      #expect(try bench.names.count == 11)
       #expect(try await bench.run(newSession("s3") + ["--retention-hours", "47.5"], input: []).status == 0)
     }
     let left = ["legacy-new.json", "living.json", "living.log", "new.json", "new.log", "s1.json", "s1.log", "s2.json", "s2.log", "s3.json", "s3.log"]
-    #expect(try DiskFileSystem().names(in: bench.sessions).sorted() == left)
+    #expect(try bench.names == left)
   }
 
   /// Makes a file look as if it was written 48 hours ago.

@@ -105,7 +105,7 @@ struct RecoverTests {
   }
 
   private func asides(_ suffix: String) throws -> [String] {
-    try DiskFileSystem().names(in: bench.sessions).filter { $0.hasPrefix(".") && $0.hasSuffix(".aside") && $0.contains(suffix) }
+    try bench.names.filter { $0.hasPrefix(".") && $0.hasSuffix(".aside") && $0.contains(suffix) }
   }
 
   @Test(arguments: Wound.allCases, ["salvage", "tail"])

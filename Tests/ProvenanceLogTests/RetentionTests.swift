@@ -111,6 +111,99 @@ struct RetentionTests {
     #expect(try names == ["b.log"])
   }
 
+  // MARK: At most once a minute
+
+  private enum Mark: String, CaseIterable { case swept, retained }
+
+  private func mark(_ mark: Mark) -> String { "\(storage.sessions.path)/.\(mark)" }
+
+  /// As many seconds from now as it says.
+  private func set(_ mark: Mark, seconds: Double) throws {
+    try disk.setModificationTime(of: self.mark(mark), to: (currentTime().microseconds + Int64(seconds * 1e6)) * 1000)
+  }
+
+  private var onceAMinute: ProvChain.Options {
+    var options = options
+    options.retentionInterval = ProvChain.Options().retentionInterval
+    return options
+  }
+
+  @Test func nextOpeningWithinAMinuteLeavesTheDirectoryAlone() throws {
+    try closed("a", hoursAgo: 49)
+    try open(hours: 48, onceAMinute)
+    #expect(try names == [".retained"])
+    try closed("b", hoursAgo: 49)
+    try open(hours: 48, onceAMinute)
+    #expect(try names == [".retained", "b.json", "b.log"])
+    try set(.retained, seconds: -59)
+    try open(hours: 48, onceAMinute)
+    #expect(try names == [".retained", "b.json", "b.log"])
+    try set(.retained, seconds: -60)
+    try open(hours: 48, onceAMinute)
+    #expect(try names == [".retained"])
+    try closed("c", hoursAgo: 49)
+    try open(hours: 48, onceAMinute)
+    #expect(try names == [".retained", "c.json", "c.log"])
+  }
+
+  @Test(arguments: [-1e9, -60, 61, 1e9])
+  func clockThatWasSetDoesNotPutItOffForEver(_ seconds: Double) throws {
+    try closed("a", hoursAgo: 49)
+    try disk.write([], to: mark(.retained))
+    try set(.retained, seconds: seconds)
+    try open(hours: 48, onceAMinute)
+    #expect(try names == [".retained"])
+    let distance = try #require(try disk.status(of: mark(.retained))).modified - currentTime().microseconds * 1000
+    #expect(abs(distance) < 30_000_000_000)
+  }
+
+  /// Commands that remove nothing may be started all the time.
+  @Test func whoOnlySweepsDoesNotPutItOff() throws {
+    try closed("a", hoursAgo: 49)
+    try open(hours: nil, onceAMinute)
+    #expect(try names == [".swept", "a.json", "a.log"])
+    try open(hours: 48, onceAMinute)
+    #expect(try names == [".retained", ".swept"])
+  }
+
+  @Test func resumeTakesItsTurnToo() throws {
+    for id in ["a", "b", "c"] { try closed(id, hoursAgo: 49) }
+    _ = try ProvChain(resuming: try SessionID("a"), storageDirectory: storage.path, options: onceAMinute)
+    #expect(try names == [".retained", "a.log"])
+    try closed("b", hoursAgo: 49)
+    _ = try ProvChain(resuming: try SessionID("a"), storageDirectory: storage.path, options: onceAMinute)
+    #expect(try names == [".retained", "a.log", "b.json", "b.log"])
+  }
+
+  /// Something else has the mark's name, or the disk is full: every opening looks, and none fails.
+  @Test func markThatCannotBeMadeKeepsNothingFromOpening() throws {
+    try closed("a", hoursAgo: 49)
+    let watched = WatchedFileSystem()
+    let retained = mark(.retained)
+    watched.setRule { if case .create(retained) = $0 { .init(.noSpace) } else { nil } }
+    var failing = onceAMinute
+    failing.fileSystem = watched
+    try open(hours: 48, failing)
+    #expect(try names == [])
+    _ = try disk.makeDirectory(retained)
+    try set(.retained, seconds: -100)
+    for id in ["a", "b"] {
+      try closed(id, hoursAgo: 49)
+      try open(hours: 48, onceAMinute)
+      #expect(try names == [".retained"])
+    }
+    try disk.removeDirectory(retained)
+    let target = "\(storage.path)/target"
+    try disk.write([1], to: target)
+    try makeLink(retained, to: target)
+    try set(.retained, seconds: -100)
+    try closed("a", hoursAgo: 49)
+    try open(hours: 48, onceAMinute)
+    #expect(try names == [".retained"])
+    #expect(try disk.bytes(of: target) == [1])
+    #expect(try disk.status(of: retained)?.kind == .file)
+  }
+
   // MARK: Who is at work
 
   @Test func livingWriterStays() throws {
@@ -153,7 +246,7 @@ struct RetentionTests {
       if case .create(log.path(of: "lock")) = operation { try? DiskFileSystem().setModificationTime(of: segment, to: fresh) }
       return nil
     }
-    SessionsDirectory(storageDirectory: storage.path, fileSystem: watched).tidy(retentionHours: 48, now: now)
+    SessionsDirectory(storageDirectory: storage.path, fileSystem: watched).tidy(retentionHours: 48, every: .zero, now: now)
     #expect(try names == ["a.json", "a.log"])
     #expect(try storage.seqs("a") == [1])
   }

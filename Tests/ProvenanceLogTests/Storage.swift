@@ -6,7 +6,8 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// A storage directory of a test's own, and ways into it. No timer syncs, and nothing is sealed, unless a test asks for it.
+/// A storage directory of a test's own, and ways into it. No timer syncs, and nothing is sealed, unless a test asks for it; each opening looks for what is too
+/// old or left over.
 final class Storage: Sendable {
   let directory: TemporaryDirectory
   let notices = Lines()
@@ -22,6 +23,7 @@ final class Storage: Sendable {
   var options: ProvChain.Options {
     var options = ProvChain.Options()
     options.syncInterval = .seconds(1_000_000)
+    options.retentionInterval = .zero
     options.sealingSizeMin = nil
     options.notice = { [notices] in notices.append($0) }
     return options

@@ -50,7 +50,7 @@ struct SweepTests {
   }
 
   private var names: [String] {
-    get throws { try disk.names(in: storage.sessions.path).sorted() }
+    get throws { try disk.names(in: storage.sessions.path).filter { $0 != ".swept" }.sorted() }
   }
 
   @Test(arguments: Opening.allCases)
@@ -61,6 +61,18 @@ struct SweepTests {
     try touch(".b.log.6.tmp", hoursAgo: 1.01)
     try await open(opening)
     #expect(try names == [])
+  }
+
+  @Test func nextOpeningWithinAMinuteLeavesTheDirectoryAlone() throws {
+    var options = storage.options
+    options.retentionInterval = .seconds(60)
+    _ = try storage.start("a", options)
+    try file(".a.json.1.tmp")
+    _ = try storage.start("b", options)
+    #expect(try names == [".a.json.1.tmp", "a.log", "b.log"])
+    try disk.setModificationTime(of: path(".swept"), to: (currentTime().microseconds - 60_000_000) * 1000)
+    _ = try storage.start("c", options)
+    #expect(try names == ["a.log", "b.log", "c.log"])
   }
 
   /// Written within the hour, or locked.
@@ -115,7 +127,7 @@ struct SweepTests {
       for name in (try? DiskFileSystem().names(in: sessions.path)) ?? [] where name.hasPrefix(".a.log.") {
         try? DiskFileSystem().setModificationTime(of: "\(sessions.path)/\(name)", to: 0)
       }
-      sessions.tidy(retentionHours: nil, now: currentTime())
+      sessions.tidy(retentionHours: nil, every: .zero, now: currentTime())
       return nil
     }
     #expect(try sessions.importSession(json) == prov.sessionID)

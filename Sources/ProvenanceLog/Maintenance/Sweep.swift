@@ -2,23 +2,35 @@ internal import LogFormat
 package import LogStorage
 
 extension SessionsDirectory {
-  /// What goes when a session is opened: what work that died has left, and sessions that are too old. One listing serves for both.
-  package func tidy(retentionHours: Double?, now: @autoclosure () -> Timestamp) {
-    guard retentionHours != nil || isTurnToSweep, let names = try? names() else { return }
+  /// What goes when a session is opened: what work that died has left, and sessions that are too old. One listing serves for both, and to list a large directory
+  /// takes longer than to open a session in it: that is done at most once in `interval`, by all programs together (Format/directory.md); at zero each time.
+  package func tidy(retentionHours: Double?, every interval: Duration, now: @autoclosure () -> Timestamp) {
+    guard isTurn(retentionHours == nil ? .swept : .retained, every: interval), let names = try? names() else { return }
     sweep(names)
-    if let retentionHours { removeExpired(hours: retentionHours, now: now(), among: names) }
+    if let retentionHours { retain(RetentionRules(hours: retentionHours), now: now(), among: names) }
   }
 
-  /// To list a large directory takes longer than to open a session in it: 20 ms for 20,000 sessions. Where nothing else needs the listing, the larger the directory
-  /// is the fewer do it, so that it costs each less than a millisecond on average.
-  private var isTurnToSweep: Bool {
-    let size = ((try? fileSystem.status(of: path)) ?? nil)?.size ?? 0
-    return UInt64.random(in: 0...size >> 15) == 0
+  /// Files whose modification time says when it was done last. Two, so that who only sweeps does not keep others from removing what is too old.
+  private enum Mark { case swept, retained }
+
+  /// By the system's clock, like the marks. Where the mark can't be made it is always somebody's turn.
+  private func isTurn(_ mark: Mark, every interval: Duration) -> Bool {
+    guard interval > .zero else { return true }
+    let mark = LogStorage.path(path, ".\(mark)")
+    if let status = try? fileSystem.status(of: mark) {
+      // In both directions: it must not be put off for ever by a clock that was set back.
+      let distance = abs(Double(currentTime().microseconds) * 1000 - Double(status.modified))
+      guard distance >= interval / .nanoseconds(1) else { return false }
+      // Made anew, for a file's time may be set by its owner alone.
+      try? fileSystem.remove(mark)
+    }
+    _ = try? fileSystem.create(mark)
+    return true
   }
 
   /// Removes unfinished views, imports and removals whose work cannot be alive any more (Format/directory.md). No other dot-name is touched; what cannot be
   /// removed is passed over.
-  private func sweep(_ names: [String]) {
+  func sweep(_ names: [String]) {
     for name in names where name.utf8.first == UInt8(ascii: ".") {
       if name.wholeMatch(of: /\.[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\.json\.[0-9a-f]{1,8}\.tmp/) != nil {
         try? sweepView(LogStorage.path(path, name))

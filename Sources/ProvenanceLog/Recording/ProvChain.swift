@@ -28,7 +28,7 @@ public final class ProvChain: Sendable {
   /// - Parameters:
   ///   - storageDirectory: the Concept Kernel's root; sessions are kept in its `storage/sessions`, which is made if it is missing.
   ///   - kernelAction: which action initiated the session.
-  ///   - retentionHours: sessions last written longer ago are removed now; `nil` removes none.
+  ///   - retentionHours: sessions last written longer ago are removed, at most once a minute (`Options.retentionInterval`); `nil` removes none.
   ///   - sessionID: an id that must be free; `nil` draws one.
   ///   - startedAt: `nil` for the clock's reading.
   /// - Throws: `LogError` `alreadyExists` for a given id that is taken; `io`, `noSpace`, `noPermission`.
@@ -48,7 +48,7 @@ public final class ProvChain: Sendable {
   ) throws(LogError) {
     let directory = SessionsDirectory(storageDirectory: storageDirectory, fileSystem: options.fileSystem)
     try directory.make()
-    directory.tidy(retentionHours: retentionHours, now: options.clock())
+    directory.tidy(retentionHours: retentionHours, every: options.retentionInterval, now: options.clock())
     let startedAt = startedAt ?? options.clock()
     let recorder = try Recorder.start(directory, sessionID, options) { id in
       SessionHeader(
@@ -72,7 +72,7 @@ public final class ProvChain: Sendable {
   ) throws(LogError) {
     let directory = SessionsDirectory(storageDirectory: storageDirectory, fileSystem: options.fileSystem)
     let recorder = try Recorder.resume(directory, sessionID, options)
-    directory.tidy(retentionHours: retentionHours, now: options.clock())
+    directory.tidy(retentionHours: retentionHours, every: options.retentionInterval, now: options.clock())
     self.sessionID = sessionID
     self.options = options
     filePath = directory.viewPath(sessionID)

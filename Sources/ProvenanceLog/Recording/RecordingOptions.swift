@@ -36,6 +36,9 @@ extension ProvChain {
     public var idSource: @Sendable () -> UInt32 = { UInt32.random(in: .min ... .max) }
     /// Bytes after which the log goes on in a new file, while the full one is compressed; a batch of actions stays in one.
     public var segmentSizeMax: UInt64 = 64 << 20
+    /// Whoever opens a session looks for old ones, and for what unfinished work has left, unless that was done in the directory within this time, by this program
+    /// or another one. Zero: each time.
+    public var retentionInterval: Duration = .seconds(60)
 
     /// At close a file with as many bytes is sealed, for a smaller one it is not worth the system calls; `nil` leaves full files as they are, too.
     package var sealingSizeMin: UInt64? = 32 << 10
