@@ -7,6 +7,7 @@ extension LogReader {
   mutating func enterFile() throws(LogError) -> Step {
     position = .inFile
     readsBelow = nil
+    filteredBelow = 0
     lastLook = nil
     searches = 0
     fileSize = try file.rawSize()
@@ -89,6 +90,32 @@ extension LogReader {
     segment.salt = index.lastSalt
     segmentStart = file.lastSegmentStart
     offset = fileSize
+  }
+
+  /// Goes on with the next chunk of a sealed file that may hold an action that is wanted, or at the end of the file.
+  /// - Returns: false if no chunk from here on, in any file, can hold one.
+  mutating func passChunks(_ filter: ActionFilter) -> Bool {
+    filteredBelow = .max
+    guard let index = file.index else { return true }
+    // Of the chunk that holds the place nothing was read yet, but perhaps the file's header.
+    let start = file.chunkNumber(at: offset)
+    var number = start
+    while number < index.chunks.count {
+      let chunk = index.chunks[number]
+      let nextSeq = number + 1 < index.chunks.count ? index.chunks[number + 1].firstSeq : index.nextSeq
+      if chunk.firstSeq > filter.seqs.upperBound { return false }
+      if nextSeq > filter.seqs.lowerBound, chunk.earliest <= filter.times.upperBound, chunk.latest >= filter.times.lowerBound { break }
+      number += 1
+    }
+    guard number < index.chunks.count else {
+      isInterrupted = false
+      skipSealedFile()
+      return true
+    }
+    let chunk = index.chunks[number]
+    filteredBelow = chunk.rawOffset + UInt64(chunk.rawSize)
+    if number > start { (offset, nextSequence, segment.salt, isInterrupted) = (chunk.rawOffset, chunk.firstSequence, chunk.salt, true) }
+    return true
   }
 
   mutating func indexDamage() -> Damage? {

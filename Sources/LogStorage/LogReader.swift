@@ -44,6 +44,10 @@ package struct LogReader: ~Copyable {
   var searches = 0
   static let searchesMax = 16
   private var failure: LogError?
+  /// Which actions are wanted: chunks that hold none of them are not unpacked.
+  var filter: ActionFilter?
+  /// What the filter says of the current file is known up to this raw offset.
+  var filteredBelow: UInt64 = 0
   /// Every frame with a lower sequence is known to be on stable storage.
   package internal(set) var vouchedBelow: UInt64 = 0
   package internal(set) var nextSequence: UInt64 = 0
@@ -145,6 +149,25 @@ package struct LogReader: ~Copyable {
         lastListing = files
       }
     }
+  }
+
+  /// Reads no more than what may hold the actions that are wanted: names, headers and indexes say where they are. Frames of others are among what it returns.
+  package static func open(_ log: LogDirectory, of sessionID: SessionID?, for filter: ActionFilter) throws(LogError) -> LogReader {
+    var reader = try open(log, of: sessionID)
+    reader.filter = filter
+    let files = reader.files
+    // The last file that begins with no later action holds the first one. What can't be read is found by reading.
+    var range = 0..<files.count
+    while range.count > 1 {
+      let middle = range.lowerBound + range.count / 2
+      guard let firstSeq = try? SegmentFile.firstSeq(of: files[middle], in: log) else { return reader }
+      range = firstSeq <= filter.seqs.lowerBound ? middle..<range.upperBound : range.lowerBound..<middle
+    }
+    guard range.lowerBound > 0, let file = try? SegmentFile.open(files[range.lowerBound], in: log) else { return reader }
+    reader = LogReader(
+      log, sessionID, false, false, false, Array(files[range.lowerBound...]), file, nextSequence: files[range.lowerBound].firstSequence)
+    reader.filter = filter
+    return reader
   }
 
   init(
@@ -274,6 +297,7 @@ package struct LogReader: ~Copyable {
       nextSequence = readsBelow
       return try nextFile()
     }
+    if let filter, offset >= filteredBelow, !passChunks(filter) { return .end(.clean) }
     let limit = self.limit
     if offset >= limit.offset, limit.isKnown {
       if let damage = emptySegmentDamage() { return .item(.damage(damage)) }

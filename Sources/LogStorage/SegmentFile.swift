@@ -50,6 +50,13 @@ struct SegmentFile: ~Copyable {
     }
   }
 
+  /// The least seq that an action in a file may have.
+  static func firstSeq(of name: SegmentFileName, in log: LogDirectory) throws(LogError) -> Int64 {
+    var file = try open(name, in: log)
+    if let index = file.index { return index.chunks[0].firstSeq }
+    return try LogReader.segmentHeader(at: 0, in: &file, log).firstSeq
+  }
+
   private init(_ name: SegmentFileName, _ file: any File, _ index: SealedIndex?, _ indexError: LogError?, _ chunks: [ChunkEntry]) {
     self.name = name
     self.file = file
@@ -93,7 +100,7 @@ struct SegmentFile: ~Copyable {
   }
 
   /// Position in `chunks` of the first one that ends behind `offset`.
-  private func chunkNumber(at offset: UInt64) -> Int {
+  func chunkNumber(at offset: UInt64) -> Int {
     var range = 0..<chunks.count
     while let middle = range.isEmpty ? nil : range.lowerBound + range.count / 2 {
       range = chunks[middle].rawOffset + UInt64(chunks[middle].rawSize) > offset ? range.lowerBound..<middle : middle + 1..<range.upperBound

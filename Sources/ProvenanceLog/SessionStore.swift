@@ -1,4 +1,4 @@
-internal import LogFormat
+package import LogFormat
 package import LogStorage
 
 /// The sessions of a storage directory: logs, and JSON files that the reference left, side by side.
@@ -187,10 +187,18 @@ private func legacySession(_ object: JSONObject) throws(LogError) -> (header: Se
 // MARK: Actions
 
 extension Session {
-  /// The actions, one by one, from disk; bounded memory for a log.
-  public func actions() throws(LogError) -> ActionReader {
-    if isLegacy { return ActionReader(legacy: try legacyActions()) }
-    return ActionReader(try LogReader.open(LogDirectory(path: path, fileSystem: DiskFileSystem()), of: sessionID))
+  /// The actions, one by one, from disk; bounded memory for a log, of which no more is read than what may hold them: ten actions out of the middle of millions
+  /// cost one or two chunks of 256 KiB.
+  /// - Parameters:
+  ///   - seqs: those that are wanted.
+  ///   - generatedAt: from the first to the second time, both included. Times need not grow with the seqs.
+  public func actions(
+    seqs: ClosedRange<Int64> = .min ... .max, generatedAt: ClosedRange<Timestamp>? = nil
+  ) throws(LogError) -> ActionReader {
+    let times = generatedAt.map { $0.lowerBound.microseconds...$0.upperBound.microseconds }
+    let filter = ActionFilter(seqs: seqs, times: times ?? .min ... .max)
+    if isLegacy { return ActionReader(legacy: try legacyActions(), filter) }
+    return ActionReader(try LogReader.open(LogDirectory(path: path, fileSystem: DiskFileSystem()), of: sessionID, for: filter), filter)
   }
 
   private func legacyActions() throws(LogError) -> [JSONValue] {
@@ -207,26 +215,44 @@ extension Session {
 public struct ActionReader: ~Copyable {
   private var log: LogReader?
   private var legacy: ArraySlice<JSONValue> = []
+  private let filter: ActionFilter
 
-  fileprivate init(_ log: consuming LogReader) {
+  fileprivate init(_ log: consuming LogReader, _ filter: ActionFilter) {
     self.log = consume log
+    self.filter = filter
   }
 
-  fileprivate init(legacy: [JSONValue]) {
+  fileprivate init(legacy: [JSONValue], _ filter: ActionFilter) {
     log = nil
     self.legacy = legacy[...]
+    self.filter = filter
   }
 
   /// The next action; `nil` at the end. With a living writer it may be asked again later.
   /// - Throws: `LogError` `corrupt` where the log is damaged; what came before is whole.
   public mutating func next() throws(LogError) -> ActionRecord? {
-    if let value = legacy.popFirst() {
-      return try value.compactJSON().withRawBytes { bytes throws(LogError) in try ActionRecord(payload: bytes) }
+    while let value = legacy.popFirst() {
+      let payload = try value.compactJSON()
+      if let action = try payload.withRawBytes({ bytes throws(LogError) in try filter.contains(action: bytes) ? ActionRecord(payload: bytes) : nil })
+      {
+        return action
+      }
     }
-    guard log != nil else { return nil }
-    while let frame = try log!.next() {
-      if frame.kind == .action { return try ActionRecord(payload: try log!.payload) }
+    guard log != nil, try log!.nextAction(filter) else { return nil }
+    return try ActionRecord(payload: try log!.payload)
+  }
+}
+
+extension LogReader {
+  /// Goes to the next action that is wanted; its payload is then `payload`.
+  /// - Returns: false at the end, or where no later action can be one.
+  package mutating func nextAction(_ filter: ActionFilter) throws(LogError) -> Bool {
+    while let frame = try next() {
+      guard frame.kind == .action else { continue }
+      let payload = try payload
+      if try filter.contains(action: payload) { return true }
+      if try ActionOutline(payload: payload).seq > filter.seqs.upperBound { return false }
     }
-    return nil
+    return false
   }
 }

@@ -54,7 +54,9 @@ struct CompactionTests {
     let (json, count) = (try storage.project("a").json, try storage.log("a").segments().count)
     #expect(count > 4)
     let modified = try storage.log("a").modified()
-    for (level, rawSizeMax, files) in [(nil, 0, count), (nil, 5000, 0), (9, 5000, 0), (nil, .max, 1), (12, .max, 1), (1, .max, 1)] as [(Int?, UInt64, Int)] {
+    for (level, rawSizeMax, files) in [(nil, 0, count), (nil, 5000, 0), (9, 5000, 0), (nil, .max, 1), (12, .max, 1), (1, .max, 1)]
+      as [(Int?, UInt64, Int)]
+    {
       try compact(level, rawSizeMax: rawSizeMax)
       let found = try storage.log("a").segments()
       #expect(found.allSatisfy(\.isSealed) && (files == 0 ? found.count < count && found.count > 1 : found.count == files), "\(found)")
