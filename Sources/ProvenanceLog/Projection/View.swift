@@ -84,7 +84,7 @@ extension SessionsDirectory {
 }
 
 /// What a JSON file says of itself at its start and at its end, in bounded memory.
-private struct ViewOutline {
+struct ViewOutline {
   private let file: any File
   /// Up to `was_associated_with`, which follows `ended_at`; empty if it is no session's JSON.
   private let members: JSONObject
@@ -99,6 +99,11 @@ private struct ViewOutline {
       members = try? start.withRawBytes { bytes throws(LogError) in try leadingMembers(bytes) }
     }
     self.members = members ?? JSONObject()
+  }
+
+  /// `nil` if it is none that a log can have.
+  var sessionID: SessionID? {
+    if case .string(let text)? = members["session_id"] { try? SessionID(text.description) } else { nil }
   }
 
   func isView(of header: SessionHeader) -> Bool {
