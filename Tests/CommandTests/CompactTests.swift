@@ -68,8 +68,8 @@ struct CompactTests {
       #expect(try await notes("--until", "2026-02", "--from-seq", "9") == "9")
       #expect(try await notes("--since", "2027") == "")
     }
-    for wrong in [["--since", "then"], ["--since", "2026-13"], ["--from-seq", "2", "--to-seq", "1"], ["--since", "2026-02-02", "--until", "2026-02-01"]] {
-      #expect(try await bench.run(["cat", "s1"] + wrong, input: []).status == 64, "\(wrong)")
+    for wrong in ["--since then", "--since 2026-13", "--from-seq 2 --to-seq 1", "--since 2026-02-02 --until 2026-02-01"] {
+      #expect(try await bench.run(["cat", "s1"] + wrong.split(separator: " ").map(String.init), input: []).status == 64, "\(wrong)")
     }
   }
 
