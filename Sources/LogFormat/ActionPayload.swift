@@ -116,6 +116,7 @@ extension ActionRecord {
 package struct ActionOutline {
   package let seq: Int64
   /// Inside of the JSON strings, still escaped.
+  package let actionType: UnsafeRawBufferPointer
   package let outcome: UnsafeRawBufferPointer
   package let kernelName: UnsafeRawBufferPointer
 
@@ -129,6 +130,7 @@ package struct ActionOutline {
       throw LogError(.corrupt, "the action's urn is not ckp://Action#KERNEL/TYPE-MILLISECONDS with its own type")
     }
     self.seq = seq
+    self.actionType = actionType
     self.outcome = outcome
     self.kernelName = kernelName
   }

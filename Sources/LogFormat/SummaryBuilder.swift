@@ -56,7 +56,7 @@ package struct SummaryBuilder: Sendable {
 }
 
 /// The string that the inside of a JSON string means.
-private func unescaped(_ escaped: UnsafeRawBufferPointer) throws(LogError) -> JSONString {
+package func unescaped(_ escaped: UnsafeRawBufferPointer) throws(LogError) -> JSONString {
   if !escaped.contains(UInt8(ascii: "\\")) { return JSONString(String(decoding: escaped, as: UTF8.self)) }
   let quote = [UInt8(ascii: "\"")]
   let text = quote + escaped + quote

@@ -69,7 +69,7 @@ public struct SessionStore: Sendable {
     for (index, name) in jsonFiles.enumerated() {
       progress(logs.count + index, count)
       // A view is listed as its log.
-      if let header = headers[name], (try? directory.isView(legacyPath(name), of: header)) == true { continue }
+      if let header = headers[name], (try? directory.isView(directory.legacyPath(name), of: header)) == true { continue }
       guard let entry = try? legacyEntry(name) else { continue }
       found.append(entry)
     }
@@ -143,7 +143,7 @@ public struct SessionStore: Sendable {
 
   package func legacyEntry(_ name: String) throws(LogError) -> Entry {
     let object = try legacyObject(name)
-    let path = legacyPath(name)
+    let path = directory.legacyPath(name)
     var startedAt: JSONString = ""
     if case .string(let text)? = object["started_at"] { startedAt = text }
     let session = (try? legacySession(object)).map { Session(header: $0.header, summary: $0.summary, path: path, isLegacy: true) }
@@ -152,7 +152,7 @@ public struct SessionStore: Sendable {
 
   /// All that a JSON file holds.
   package func legacyObject(_ name: String) throws(LogError) -> JSONObject {
-    let path = legacyPath(name)
+    let path = directory.legacyPath(name)
     let file = try directory.fileSystem.open(path, for: .reading)
     let bytes = try readBytes(of: file, at: 0)
     do throws(LogError) {
@@ -164,8 +164,6 @@ public struct SessionStore: Sendable {
       throw LogError(.corrupt, "this file is no JSON: \(error.message)", path: path, offset: error.offset)
     }
   }
-
-  private func legacyPath(_ name: String) -> String { path(directory.path, "\(name).json") }
 }
 
 /// Header and summary of a session as the reference keeps it.

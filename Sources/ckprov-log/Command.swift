@@ -17,8 +17,8 @@ struct Command: AsyncParsableCommand {
       """,
     version: "1.0.0 (log format 1)",
     subcommands: [
-      RecordCommand.self, ProjectCommand.self, CatCommand.self, ShowCommand.self, ListCommand.self, VerifyCommand.self, DumpCommand.self,
-      RecoverCommand.self, CompactCommand.self, RetainCommand.self, ImportCommand.self, DemoCommand.self,
+      RecordCommand.self, ProjectCommand.self, CatCommand.self, ShowCommand.self, ListCommand.self, StatsCommand.self, VerifyCommand.self,
+      DumpCommand.self, RecoverCommand.self, CompactCommand.self, RetainCommand.self, ImportCommand.self, DemoCommand.self,
     ])
 
   static func main() async {

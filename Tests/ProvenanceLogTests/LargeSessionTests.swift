@@ -29,7 +29,7 @@ import Testing
   }
 
   /// Reading 64 MiB takes far less memory than that. Measured of a process of its own, for other tests run in this one.
-  @Test(arguments: [["project", "a"], ["cat", "a"], ["verify"], ["list"], ["list", "--json"]])
+  @Test(arguments: [["project", "a"], ["cat", "a"], ["verify"], ["list"], ["list", "--json"], ["stats"]])
   func memoryDoesNotGrowWithTheSession(_ arguments: [String]) async throws {
     let note = JSONString(String(repeating: "0123456789abcdef", count: 1 << 14))
     let prov = try storage.start("a", storage.options { $0.view = .never })
@@ -39,7 +39,7 @@ import Testing
   }
 
   /// The same for many sessions of the reference's: of each file only what is listed is held.
-  @Test(arguments: [["list"], ["list", "--json"]])
+  @Test(arguments: [["list"], ["list", "--json"], ["stats"], ["retain", "--max-bytes", "0", "--dry-run"]])
   func memoryDoesNotGrowWithTheNumberOfSessions(_ arguments: [String]) async throws {
     let prov = try storage.start("a", storage.options { $0.view = .always })
     try prov.recordAction(action(note: JSONString(String(repeating: "0123456789abcdef", count: 1 << 15))))

@@ -59,7 +59,9 @@ extension SessionsDirectory {
     _ rules: RetentionRules, now: Timestamp, isDryRun: Bool = false, among names: [String], progress: (Int, Int) -> Void = { _, _ in }
   ) -> RetentionReport {
     var report = RetentionReport()
-    let candidates = candidates(among: names, progress: progress, failures: &report.failures)
+    let candidates = diskUse(among: names, progress: progress, failures: &report.failures).sorted {
+      ($0.modified, $0.session.name) < ($1.modified, $1.session.name)
+    }
     report.sessionsLeft = candidates.count(where: \.isStarted)
     report.bytesLeft = candidates.reduce(0) { $0 + $1.bytes }
     let oldest = rules.hours.map { Double(now.microseconds) * 1000 - $0 * 3600 * 1e9 }
@@ -129,50 +131,6 @@ extension SessionsDirectory {
 
   // MARK: One session
 
-  private struct Candidate {
-    let session: SessionStore.Location
-    /// Nanoseconds since 1970.
-    let modified: Int64
-    let logBytes: UInt64
-    /// Of the JSON file: the session itself, or the log's view.
-    let jsonBytes: UInt64
-    /// False for a creation that did not finish.
-    let isStarted: Bool
-
-    var bytes: UInt64 { logBytes + jsonBytes }
-    /// The nanoseconds that 64 bits hold are all in the years that a timestamp has.
-    var lastWritten: Timestamp { Timestamp(microseconds: modified / 1000)! }
-  }
-
-  /// All sessions, those last written longest ago first. What is no directory and no file is no session.
-  private func candidates(
-    among names: [String], progress: (Int, Int) -> Void, failures: inout [(session: SessionStore.Location, error: LogError)]
-  ) -> [Candidate] {
-    let (logs, jsonFiles) = entries(among: names)
-    var legacy = Set(jsonFiles)
-    let sessions = logs.map { SessionStore.Location.log($0) } + jsonFiles.map { .legacy($0) }
-    var candidates: [Candidate] = []
-    for (index, session) in sessions.enumerated() {
-      progress(index, sessions.count)
-      do throws(LogError) {
-        switch session {
-        case .log(let id):
-          let hasJSON = legacy.remove(id.description) != nil
-          guard let use = try log(of: id).use() else { continue }
-          let json = hasJSON ? try fileSystem.status(of: viewPath(id)) : nil
-          candidates.append(
-            Candidate(session: session, modified: use.modified, logBytes: use.bytes, jsonBytes: json?.size ?? 0, isStarted: use.isStarted))
-        case .legacy(let name):
-          guard legacy.contains(name), let status = try fileSystem.status(of: legacyPath(name)), status.kind == .file else { continue }
-          candidates.append(Candidate(session: session, modified: status.modified, logBytes: 0, jsonBytes: status.size, isStarted: true))
-        }
-      } catch {
-        if error.code != .notFound { failures.append((session, error)) }
-      }
-    }
-    return candidates.sorted { ($0.modified, $0.session.name) < ($1.modified, $1.session.name) }
-  }
-
   /// What cannot be read is not known to have ended.
   private func isEnded(_ session: SessionStore.Location) -> Bool {
     switch session {
@@ -194,7 +152,7 @@ extension SessionsDirectory {
   }
 
   /// - Returns: bytes that were freed; `nil` if it stays, because somebody is at work on it, or was a moment ago.
-  private func remove(_ candidate: Candidate) throws(LogError) -> UInt64? {
+  private func remove(_ candidate: DiskUse) throws(LogError) -> UInt64? {
     switch candidate.session {
     case .log(let id):
       do throws(LogError) {
@@ -209,22 +167,5 @@ extension SessionsDirectory {
       try fileSystem.remove(path)
       return candidate.jsonBytes
     }
-  }
-
-  private func legacyPath(_ name: String) -> String { LogStorage.path(path, "\(name).json") }
-}
-
-extension LogDirectory {
-  /// When it was last written, and what it takes on disk; `nil` if there is no such directory.
-  fileprivate func use() throws(LogError) -> (modified: Int64, bytes: UInt64, isStarted: Bool)? {
-    guard let directory = try fileSystem.status(of: path), directory.kind == .directory else { return nil }
-    var newest: Int64?
-    var bytes: UInt64 = 0
-    for name in try fileSystem.names(in: path) {
-      guard let status = try fileSystem.status(of: path(of: name)) else { continue }
-      bytes += status.size
-      if SegmentFileName(name) != nil { newest = max(newest ?? .min, status.modified) }
-    }
-    return (newest ?? directory.modified, bytes, newest != nil)
   }
 }

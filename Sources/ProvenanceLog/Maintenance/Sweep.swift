@@ -31,11 +31,12 @@ extension SessionsDirectory {
   /// Removes unfinished views, imports and removals whose work cannot be alive any more (Format/directory.md). No other dot-name is touched; what cannot be
   /// removed is passed over.
   func sweep(_ names: [String]) {
-    for name in names where name.utf8.first == UInt8(ascii: ".") {
-      if name.wholeMatch(of: /\.[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\.json\.[0-9a-f]{1,8}\.tmp/) != nil {
-        try? sweepView(LogStorage.path(path, name))
-      } else if name.wholeMatch(of: /\.[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\.log\.[0-9a-f]{1,8}\.(tmp|removed)/) != nil {
-        try? sweep(LogDirectory(path: LogStorage.path(path, name), fileSystem: fileSystem))
+    for name in names {
+      let path = LogStorage.path(path, name)
+      switch Leftover(name) {
+      case .view: try? sweepView(path)
+      case .log: try? sweep(LogDirectory(path: path, fileSystem: fileSystem))
+      case nil: break
       }
     }
   }
@@ -55,5 +56,22 @@ extension SessionsDirectory {
   /// By the system's clock, for work of other processes is judged. Work takes a moment to take its lock, and writing a view takes none.
   private func isOld(_ status: FileStatus) -> Bool {
     status.modified < (currentTime().microseconds - 3_600_000_000) * 1000
+  }
+}
+
+/// What unfinished work may leave beside the sessions, by its name.
+enum Leftover {
+  case view
+  case log
+
+  init?(_ name: String) {
+    guard name.utf8.first == UInt8(ascii: ".") else { return nil }
+    if name.wholeMatch(of: /\.[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\.json\.[0-9a-f]{1,8}\.tmp/) != nil {
+      self = .view
+    } else if name.wholeMatch(of: /\.[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\.log\.[0-9a-f]{1,8}\.(tmp|removed)/) != nil {
+      self = .log
+    } else {
+      return nil
+    }
   }
 }
