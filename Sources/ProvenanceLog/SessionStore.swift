@@ -53,17 +53,21 @@ public struct SessionStore: Sendable {
     }
   }
 
-  /// All that can be read, newest first.
-  package func entries() throws(LogError) -> [Entry] {
+  /// All that can be read, newest first: of a log its last checkpoint alone.
+  /// - Parameter progress: gets how many names of how many have been looked at.
+  package func entries(progress: (Int, Int) -> Void = { _, _ in }) throws(LogError) -> [Entry] {
     let (logs, jsonFiles) = try directory.entries()
+    let count = logs.count + jsonFiles.count
     var found: [Entry] = []
     var headers: [String: SessionHeader] = [:]
-    for id in logs {
+    for (index, id) in logs.enumerated() {
+      progress(index, count)
       guard let entry = try? logEntry(id) else { continue }
       found.append(entry)
       headers[id.description] = entry.session?.header
     }
-    for name in jsonFiles {
+    for (index, name) in jsonFiles.enumerated() {
+      progress(logs.count + index, count)
       // A view is listed as its log.
       if let header = headers[name], (try? directory.isView(legacyPath(name), of: header)) == true { continue }
       guard let entry = try? legacyEntry(name) else { continue }

@@ -14,7 +14,9 @@ struct ListCommand: ParsableCommand {
   func run() throws {
     try reporting { () throws(LogError) in
       var out = Output()
-      let entries = try storage.store.entries()
+      let progress = Progress("names looked at")
+      let entries = try storage.store.entries(progress: progress.update)
+      progress.end()
       if json { try printJSON(entries, to: &out) } else { try printTable(entries, to: &out) }
       try out.flush()
     }

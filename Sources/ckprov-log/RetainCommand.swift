@@ -31,7 +31,7 @@ struct RetainCommand: ParsableCommand {
     let rules = RetentionRules(hours: hours, keep: keep, bytesMax: maxBytes?.bytes)
     var failure: ExitCode?
     try reporting { () throws(LogError) in
-      let progress = Progress("sessions looked at")
+      let progress = Progress("names looked at")
       let report = try storage.store.directory.retain(rules, now: currentTime(), isDryRun: dryRun, progress: progress.update)
       progress.end()
       var out = Output()

@@ -52,6 +52,23 @@ struct ListTests {
     #expect(result.text == "[\n" + expected.joined(separator: ",\n") + "\n]\n")
   }
 
+  /// On standard error, where that is a terminal; here each file takes long to open.
+  @Test func whoWaitsLongerThanASecondIsToldHowFarItIs() async throws {
+    guard (try? await runProgram("strace", ["-f", "true"]))?.status == 0 else {
+      print("SKIPPED: no strace here, so nothing is made to take long")
+      return
+    }
+    try SessionsDirectory(storageDirectory: bench.storage.path, fileSystem: DiskFileSystem()).make()
+    for number in 0..<100 { _ = try bench.file("storage/sessions/s\(number).json", "{}") }
+    let list = #"strace -f -qq -o /dev/null -e trace=openat -e inject=openat:delay_enter=20000 "$C" list"#
+    let watched = try await bench.shell("script -qec '\(list) > table' /dev/null")
+    #expect(watched.status == 0 && watched.text.contains(#/^\r\e\[K[0-9]+ of 100 names looked at\r\e\[K/#) && watched.text.hasSuffix("at\r\u{1B}[K"))
+    #expect(try bench.bytes("\(bench.storage.path)/table").starts(with: Array("SESSION".utf8)))
+    let alone = try await bench.shell(list)
+    #expect(alone.status == 0 && alone.errors == "" && alone.text.hasPrefix("SESSION"))
+    #expect(try await bench.shell(#"script -qec '"$C" list > table' /dev/null"#).text == "")
+  }
+
   @Test func emptyDirectory() async throws {
     #expect(try await bench.run("list", "--json").text == "[]\n")
     #expect(try await bench.run("list").text == "SESSION  STARTED  OUTCOME  ACTIONS  DURATION  SIZE  LABEL\n")

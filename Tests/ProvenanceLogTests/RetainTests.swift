@@ -189,11 +189,11 @@ struct RetainTests {
     #expect(try names == ["b.json"])
   }
 
-  @Test func progressGoesOverAllSessions() throws {
+  @Test func progressGoesOverAllNames() throws {
     for hours in 1...3 { try session("s\(hours)", hoursAgo: Double(hours)) }
     var seen: [Int] = []
     _ = try storage.sessions.retain(RetentionRules(), now: now) { done, total in seen += [done, total] }
-    // Each of the three views is a name, too.
+    // Three logs and three views.
     #expect(seen == [0, 6, 1, 6, 2, 6, 3, 6, 4, 6, 5, 6])
   }
 }

@@ -55,6 +55,25 @@ struct SessionStoreTests {
     #expect(sessions[0].isLegacy == false && sessions[0].path.hasSuffix("/a.log"))
   }
 
+  /// Of the log the checkpoint at its end, of the view its beginning.
+  @Test(arguments: [1, 3000]) func listReadsACheckpointASession(_ count: Int) throws {
+    for id in ["a", "b"] {
+      let prov = try storage.start(id)
+      try prov.recordActions(Array(repeating: action(note: "something is said of each action"), count: count))
+      try prov.close()
+    }
+    let watched = WatchedFileSystem()
+    let store = SessionStore(SessionsDirectory(storageDirectory: storage.path, fileSystem: watched))
+    #expect(try store.listSessions().map(\.actionCount) == [UInt64(count), UInt64(count)])
+    #expect(watched.bytesRead < 2 * 8192)
+    let before = watched.bytesRead
+    _ = try store.getSession("b")
+    #expect(watched.bytesRead - before < 4096)
+    let report = try SessionsDirectory(storageDirectory: storage.path, fileSystem: watched).retain(
+      RetentionRules(bytesMax: 0), now: currentTime(), isDryRun: true)
+    #expect(report.removed.count == 2 && watched.bytesRead - before < 3 * 4096)
+  }
+
   @Test func viewStandsForALogThatIsDamaged() throws {
     try closed("a", startedAt: "2026-03-14T20:00:02.000000Z")
     try disk.cut(try storage.segment("a"), to: 100)

@@ -28,6 +28,19 @@ struct ViewTests {
     try disk.bytes(of: prov.filePath) == storage.project(prov.sessionID.description).json
   }
 
+  /// Whatever follows its start: the JSON of a session in progress has no end to be found.
+  @Test func longViewOfAnOpenSessionIsKnown() throws {
+    do {
+      let prov = try storage.start("a", storage.options)
+      for _ in 0..<8 { try prov.recordAction(action(note: JSONString(String(repeating: "é", count: 20_000)))) }
+    }
+    try storage.sessions.writeView(of: try SessionID("a"))
+    #expect(try disk.status(of: "\(storage.sessions.path)/a.json")!.size > 900_000)
+    #expect(try storage.store.listSessions().count == 1)
+    let prov = try storage.resume("a")
+    #expect(try disk.status(of: prov.filePath) == nil)
+  }
+
   // MARK: When
 
   @Test(arguments: [ProvChain.View.automatic, .always, .upTo(rawBytes: 1 << 20)])

@@ -11,6 +11,7 @@ package final class WatchedFileSystem: FileSystem {
     var lock: (@Sendable () -> Void)?
     /// What files are called now, by the name under which they were opened or made.
     var renamed: [String: String] = [:]
+    var bytesRead = 0
   }
 
   private let disk = DiskFileSystem()
@@ -20,6 +21,9 @@ package final class WatchedFileSystem: FileSystem {
 
   /// What was asked since the last `forget`, that which failed included.
   package var operations: [DiskOperation] { state.withLock { $0.operations } }
+
+  /// Since it was made.
+  package var bytesRead: Int { state.withLock { $0.bytesRead } }
 
   package func count(_ matches: (DiskOperation) -> Bool) -> Int { operations.count(where: matches) }
 
@@ -86,6 +90,8 @@ package final class WatchedFileSystem: FileSystem {
     return try disk.makeDirectory(path)
   }
 
+  fileprivate func didRead(_ count: Int) { state.withLock { $0.bytesRead += count } }
+
   package func names(in directory: String) throws(LogError) -> [String] { try disk.names(in: directory) }
 
   package func status(of path: String) throws(LogError) -> FileStatus? { try disk.status(of: path) }
@@ -141,7 +147,11 @@ private final class WatchedFile: File {
 
   private var currentPath: String { fileSystem.currentName(of: path) }
 
-  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(LogError) -> Int { try file.read(into: buffer, at: offset) }
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(LogError) -> Int {
+    let count = try file.read(into: buffer, at: offset)
+    fileSystem.didRead(count)
+    return count
+  }
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) -> (written: Int, error: LogError?) {
     guard let fault = fileSystem.fault(.write(currentPath, size: bytes.count)) else { return file.write(bytes, at: offset) }

@@ -18,6 +18,48 @@ extension SessionsDirectory {
     }
   }
 
+  /// Imports every JSON file of a directory whose session has no log yet, by name. What is imported already is passed over, so it goes on where an earlier
+  /// run has ended. Memory: one file at a time.
+  ///
+  /// - Parameters:
+  ///   - place: `nil` for the directory of the logs: the files then are the views of their logs.
+  ///   - each: gets each new log's id, or why a file was left alone; after that the others go on.
+  ///   - progress: gets how many files of how many have been looked at.
+  /// - Throws: `LogError` if the directory cannot be listed; `noSpace`; what `each` throws.
+  package func importAll(
+    from place: String? = nil, progress: (Int, Int) -> Void = { _, _ in }, each: (Result<SessionID, LogError>) throws(LogError) -> Void
+  ) throws(LogError) {
+    let names = if let place { try fileSystem.names(in: place) } else { try names() }
+    let files = entries(among: names).jsonFiles
+    for (index, name) in files.enumerated() {
+      progress(index, files.count)
+      let result: Result<SessionID, LogError>
+      do throws(LogError) {
+        guard let id = try importIfMissing(name, from: place) else { continue }
+        result = .success(id)
+      } catch {
+        // Nor would there be room for the next one.
+        guard error.code != .noSpace else { throw error }
+        result = .failure(error)
+      }
+      try each(result)
+    }
+  }
+
+  /// - Returns: `nil` if its session has a log already that holds as much.
+  private func importIfMissing(_ name: String, from place: String?) throws(LogError) -> SessionID? {
+    let file = LogStorage.path(place ?? path, "\(name).json")
+    let outline = try ViewOutline(file, in: fileSystem)
+    if let id = outline.sessionID {
+      guard place != nil || id.description == name else {
+        throw LogError(
+          .invalidInput, "this is session '\(id)', and not named so: it would not be the view of its log; rename it, or move it away", path: file)
+      }
+      if let log = try? log(of: id).state(of: id).checkpoint, outline.isView(of: log.header), try !outline.holdsMore(than: log.summary) { return nil }
+    }
+    return try importSession(file)
+  }
+
   private func importSession(_ json: UnsafeRawBufferPointer, modified: Int64) throws(LogError) -> SessionID {
     let legacy = try LegacySession(json)
     let id = legacy.header.sessionID

@@ -44,7 +44,7 @@ extension SessionsDirectory {
   ///
   /// - Parameters:
   ///   - isDryRun: changes nothing, and says what would go.
-  ///   - progress: gets how many sessions of how many have been looked at.
+  ///   - progress: gets how many names of how many have been looked at.
   /// - Throws: `LogError` if the directory cannot be listed.
   package func retain(
     _ rules: RetentionRules, now: Timestamp, isDryRun: Bool = false, progress: (Int, Int) -> Void = { _, _ in }

@@ -84,17 +84,26 @@ extension SessionsDirectory {
 }
 
 /// What a JSON file says of itself at its start and at its end, in bounded memory.
-private struct ViewOutline {
+struct ViewOutline {
   private let file: any File
-  /// Up to `ended_at`; empty if it is no session's JSON.
+  /// Up to `was_associated_with`, which follows `ended_at`; empty if it is no session's JSON.
   private let members: JSONObject
 
   init(_ path: String, in fileSystem: any FileSystem) throws(LogError) {
     file = try fileSystem.open(path, for: .reading)
-    // The members in question stand at the start; everything before them in a session's header is bounded.
-    var start = try readBytes(of: file, at: 0, count: 2 * headerPayloadSizeMax)
-    if start.count == 2 * headerPayloadSizeMax, let line = start.lastIndex(of: 0x0A) { start.removeSubrange(line...) }
-    members = (try? start.withRawBytes { bytes throws(LogError) in try leadingMembers(bytes) }) ?? JSONObject()
+    // The members in question stand at the start, mostly in its first block; everything before them in a session's header is bounded.
+    var members: JSONObject?
+    for size in [4096, 2 * headerPayloadSizeMax] where members == nil {
+      var start = try readBytes(of: file, at: 0, count: size)
+      if start.count == size, let line = start.lastIndex(of: 0x0A) { start.removeSubrange(line...) }
+      members = try? start.withRawBytes { bytes throws(LogError) in try leadingMembers(bytes) }
+    }
+    self.members = members ?? JSONObject()
+  }
+
+  /// `nil` if it is none that a log can have.
+  var sessionID: SessionID? {
+    if case .string(let text)? = members["session_id"] { try? SessionID(text.description) } else { nil }
   }
 
   func isView(of header: SessionHeader) -> Bool {
@@ -127,7 +136,7 @@ private struct ViewOutline {
   }
 }
 
-/// The members of an object up to `ended_at`.
+/// The members of an object up to `was_associated_with`.
 private func leadingMembers(_ bytes: UnsafeRawBufferPointer) throws(LogError) -> JSONObject {
   var parser = try JSONParser(bytes)
   guard parser.next() == UInt8(ascii: "{") else { throw parser.failure("an object is expected") }
@@ -137,7 +146,7 @@ private func leadingMembers(_ bytes: UnsafeRawBufferPointer) throws(LogError) ->
   while let key = try parser.nextKey(isFirst: isFirst) {
     isFirst = false
     members[key] = try parser.value()
-    if key == "ended_at" || members.count > 16 { break }
+    if key == "was_associated_with" || members.count > 16 { break }
   }
   return members
 }

@@ -1,0 +1,151 @@
+import LogStorage
+import ProvenanceLog
+import TestSupport
+import Testing
+
+/// `import --all`: a directory of the reference's sessions becomes logs, and what is missing is made up for.
+@Suite(.timeLimit(.minutes(10)))
+struct ImportAllTests {
+  private let bench: Bench
+
+  init() async throws {
+    bench = try Bench()
+    for id in ["s1", "s2", "s3"] { try await bench.makeLegacy(id, [action(id), action("b")]) }
+  }
+
+  private func view(_ id: String) throws -> [UInt8] { try bench.bytes(bench.viewPath(id)) }
+
+  /// In a directory beside the storage's.
+  private func moveAway(_ ids: String...) async throws -> String {
+    let directory = "\(bench.storage.path)/old"
+    try #require(await runProgram("mkdir", ["-p", directory]).status == 0)
+    for id in ids { try DiskFileSystem().rename(bench.viewPath(id), to: "\(directory)/\(id).json") }
+    return directory
+  }
+
+  private func change(_ path: String, _ old: String, _ new: String) throws {
+    let text = String(decoding: try bench.bytes(path), as: UTF8.self)
+    try #require(text.contains(old))
+    try DiskFileSystem().write(Array(text.replacing(old, with: new).utf8), to: path)
+  }
+
+  @Test func inPlaceTheFilesBecomeViews() async throws {
+    _ = try await bench.record("log", [action("a")])
+    try DiskFileSystem().setModificationTime(of: bench.viewPath("s2"), to: 1_600_000_000_123_456_789)
+    let views = try ["s1", "s2", "s3"].map(view)
+    let result = try await bench.run("import", "--all")
+    #expect(result.status == 0 && result.text == "s1\ns2\ns3\n" && result.errors == "")
+    #expect(try bench.names == ["log", "s1", "s2", "s3"].flatMap { ["\($0).json", "\($0).log"] })
+    #expect(try ["s1", "s2", "s3"].map(view) == views)
+    #expect(try await bench.run("project", "s2").output == views[1])
+    #expect(try DiskFileSystem().status(of: "\(bench.logPath("s2"))/00000000000000000000.seg")?.modified == 1_600_000_000_123_456_789)
+    #expect(try json(await bench.run("list", "--json").output).elements.count == 4)
+    let again = try await bench.run("import", "--all")
+    #expect(again.status == 0 && again.text == "" && again.errors == "")
+  }
+
+  @Test func whatCannotBeReproducedIsNamedAndTheOthersAreDone() async throws {
+    try change(bench.viewPath("s1"), #""attempt": 1"#, #""attempt": 1.0"#)
+    try DiskFileSystem().write(Array("[]".utf8), to: bench.viewPath("s0"))
+    let left = try view("s1")
+    let result = try await bench.run("import", "--all")
+    #expect(result.status == 65 && result.text == "s2\ns3\n")
+    let errors = result.errors.split(separator: "\n")
+    try #require(errors.count == 2)
+    for (error, id) in zip(errors, ["s0", "s1"]) { #expect(error.hasPrefix("ckprov-log: \(bench.viewPath(id))")) }
+    #expect(try view("s1") == left)
+    #expect(try bench.names == ["s0.json", "s1.json", "s2.json", "s2.log", "s3.json", "s3.log"])
+    #expect(try await bench.run("import", "--all").status == 65)
+  }
+
+  @Test func fromAnotherDirectoryItGoesOnWithWhatIsMissing() async throws {
+    let directory = try await moveAway("s1", "s2", "s3")
+    try DiskFileSystem().rename("\(directory)/s3.json", to: "\(bench.storage.path)/later.json")
+    try DiskFileSystem().write([1], to: "\(directory)/.hidden.json")
+    try DiskFileSystem().write([1], to: "\(directory)/notes.txt")
+    #expect(try await bench.run("import", "--all", directory).text == "s1\ns2\n")
+    #expect(try bench.names == ["s1.log", "s2.log"])
+    try DiskFileSystem().rename("\(bench.storage.path)/later.json", to: "\(directory)/later.json")
+    let result = try await bench.run("import", "--all", directory)
+    #expect(result.status == 0 && result.text == "s3\n")
+    #expect(try await bench.run("import", "--all", directory).text == "")
+    #expect(try DiskFileSystem().names(in: directory).sorted() == [".hidden.json", "later.json", "notes.txt", "s1.json", "s2.json"])
+  }
+
+  /// Of two files with one session the longer one may have been met second.
+  @Test func fileThatHoldsMoreThanTheLogIsNamed() async throws {
+    let directory = try await moveAway("s1")
+    _ = try await bench.run("import", "--all", directory)
+    _ = try await bench.run("record", "--resume", "s1", "--view", "close", input: action("c"))
+    let longer = try view("s1")
+    try #require(await runProgram("rm", ["-r", bench.logPath("s1"), bench.viewPath("s1")]).status == 0)
+    _ = try await bench.run("import", "--all", directory)
+    try DiskFileSystem().write(longer, to: "\(directory)/s1-longer.json")
+    let result = try await bench.run("import", "--all", directory)
+    #expect(result.status == 73 && result.text == "")
+    #expect(result.errors.hasPrefix("ckprov-log: ") && result.errors.contains("session 's1' has a log already"), "\(result.errors)")
+  }
+
+  @Test func anotherSessionOfTheSameIDIsNamed() async throws {
+    let other = try view("s1")
+    _ = try await bench.run("import", "--all")
+    try DiskFileSystem().write(other, to: bench.viewPath("s1"))
+    try change(bench.viewPath("s1"), #""started_at": "2"#, #""started_at": "1"#)
+    let result = try await bench.run("import", "--all")
+    #expect(result.status == 73 && result.text == "" && result.errors.contains("session 's1' has a log already"), "\(result.errors)")
+  }
+
+  /// Its log would have a view of another name, and be listed twice.
+  @Test func inPlaceTheNameMustBeTheID() async throws {
+    try DiskFileSystem().rename(bench.viewPath("s2"), to: bench.viewPath("copy"))
+    let result = try await bench.run("import", "--all")
+    #expect(result.status == 65 && result.text == "s1\ns3\n")
+    #expect(result.errors.hasPrefix("ckprov-log: \(bench.viewPath("copy")): this is session 's2', and not named so"), "\(result.errors)")
+    #expect(try bench.names == ["copy.json", "s1.json", "s1.log", "s3.json", "s3.log"])
+  }
+
+  @Test func killedItGoesOnNextTime() async throws {
+    for number in 10..<40 { try DiskFileSystem().write(view("s1").replacingID(with: "s\(number)"), to: bench.viewPath("s\(number)")) }
+    let count = 33
+    let bench = bench
+    var kills = 0
+    while kills < 100 {
+      kills += 1
+      let result = try await bench.recording(["import", "--all"]) { program in
+        let killer = program.kill(after: .milliseconds(Int.random(in: 5...40)))
+        while try await program.line() != nil {}
+        _ = await killer.value
+      }
+      if result.status == 0 { break }
+      #expect(result.status == 137)
+    }
+    #expect(kills < 100)
+    #expect(try await bench.run("import", "--all").text == "")
+    #expect(try bench.names.count { $0.hasSuffix(".log") } == count)
+    let verified = try await bench.run("verify", "--deep")
+    #expect(verified.status == 0 && verified.text.split(separator: "\n").count == count, "\(verified.text)")
+  }
+
+  @Test func nothingToImport() async throws {
+    let result = try await Bench().run("import", "--all")
+    #expect(result.status == 0 && result.text == "" && result.errors == "")
+    let missing = try await bench.run("import", "--all", "\(bench.storage.path)/none")
+    #expect(missing.status == 66 && missing.errors.contains("/none: cannot list this directory: No such file or directory"), "\(missing.errors)")
+    #expect(try await bench.run("import", "--all", "a", "b").status == 64)
+    #expect(try await bench.run("import").status == 64)
+  }
+
+  @Test func fullDiskEndsIt() async throws {
+    let watched = WatchedFileSystem()
+    watched.setRule { if case .write = $0 { .init(.noSpace) } else { nil } }
+    let sessions = SessionsDirectory(storageDirectory: bench.storage.path, fileSystem: watched)
+    #expect(throws: LogError.self) { try sessions.importAll { _ in Issue.record("there is room for nothing") } }
+    #expect(try bench.names == ["s1.json", "s2.json", "s3.json"])
+  }
+}
+
+extension [UInt8] {
+  fileprivate func replacingID(with id: String) -> [UInt8] {
+    Array(String(decoding: self, as: UTF8.self).replacing(#""session_id": "s1""#, with: #""session_id": "\#(id)""#).utf8)
+  }
+}
