@@ -58,6 +58,28 @@ struct TogetherTests {
     #expect(try await bench.run("verify", "s1").status == 0)
   }
 
+  @Test func manyRecordersOneMaintainerManyReaders() async throws {
+    _ = try bench.file("lines", (1...2000).map { action("\($0) " + String(repeating: "x", count: 100)) + "\n" }.joined())
+    let script = """
+      for id in 1 2 3 4 5 6 7 8; do
+        "$C" record --label l --kernel-urn u --session-id s$id --segment-size 40K --retention-hours 48 lines > /dev/null & writers+=($!)
+      done
+      maintain() { while [ ! -e over ]; do "$C" compact > /dev/null 2> message || [ $? = 75 ] || cat message >&2; "$C" retain --keep 100 > /dev/null; done; }
+      read() { while [ ! -e over ]; do "$C" list --json > /dev/null; "$C" list > /dev/null; "$C" verify > /dev/null || echo "verify: $?" >&2; done; }
+      maintain & others+=($!); read & others+=($!); read & others+=($!)
+      for writer in "${writers[@]}"; do wait $writer || echo "record: $?" >&2; done
+      touch over; wait "${others[@]}"
+      "$C" compact > /dev/null
+      """
+    let result = try await bench.shell(script)
+    #expect(result.status == 0 && result.errors == "", "\(result.errors)")
+    for id in 1...8 {
+      #expect(try await bench.notes("s\(id)").count == 2000)
+      #expect(try DiskFileSystem().names(in: bench.logPath("s\(id)")).sorted() == ["00000000000000000000.seg.lz4", "lock"])
+      #expect(try await bench.run("project", "s\(id)").output == bench.bytes(bench.viewPath("s\(id)")))
+    }
+  }
+
   /// Actions of about 900 bytes as they are kept: what a deployment says of itself, whose states before and after differ in little.
   private func writeLines(_ count: Int) throws {
     var random = SeededGenerator(seed: 7)
