@@ -4,9 +4,10 @@
 Needs `pip install conceptkernel==1.3.0 pyyaml` and a release build. Prints a table to standard error and JSON to standard
 output; README.md says what is measured and how.
 """
-import argparse, contextlib, json, os, platform, shutil, statistics, subprocess, sys, tempfile, time
+import argparse, contextlib, json, os, shutil, statistics, subprocess, sys, tempfile, time
 
 from cklib.prov import ProvChain
+from machine import machine
 
 URN = "ckp://Kernel#Bench:v1.0"
 REFERENCE, PROCESS, POWER = "cklib.prov", "ckprov-log process", "ckprov-log power"
@@ -136,21 +137,6 @@ def bulk(durability):
             return time.perf_counter() - start
 
 
-def file_system(path):
-    """The type of the file system that holds path."""
-    with open("/proc/mounts") as mounts:
-        points = [line.split()[1:3] for line in mounts]
-    real = os.path.realpath(path)
-    return max((len(point), kind) for point, kind in points if (real + "/").startswith(point.rstrip("/") + "/"))[1]
-
-
-def machine():
-    with open("/proc/cpuinfo") as cpus:
-        model = next((line.split(":")[1].strip() for line in cpus if line.startswith("model name")), platform.machine())
-    return {"cpu": model, "cpus": os.cpu_count(), "kernel": platform.release().split("-")[0], "python": platform.python_version(),
-            "file_system": file_system(options.directory or tempfile.gettempdir())}
-
-
 def main():
     times = {name: {n: [] for n in options.lengths} for name in SUBJECTS}
     seconds = {"process": [], "power": []}
@@ -175,7 +161,7 @@ def main():
         return {"median": statistics.median(values), "least": min(values), "greatest": max(values)}
 
     json.dump({
-        "benchmark": "session_length", "date": time.strftime("%Y-%m-%d"), "machine": machine(),
+        "benchmark": "session_length", "date": time.strftime("%Y-%m-%d"), "machine": machine(options.directory),
         "setting": {"line_bytes": size, "actions_per_round": options.actions, "rounds": options.rounds, "bulk_actions": options.bulk},
         "seconds_per_action": {name: {str(n): spread(of[n]) for n in of} for name, of in times.items()},
         "times_as_fast_as_cklib.prov": {

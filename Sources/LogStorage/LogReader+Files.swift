@@ -162,20 +162,26 @@ extension LogReader {
     }
   }
 
+  /// These are the files behind the current one now.
+  private mutating func follow(with behind: [SegmentFileName]) throws(LogError) {
+    files = files[...fileIndex] + behind
+    if readsBelow != nil { readsBelow = behind.first?.firstSequence }
+    try lookAhead()
+  }
+
   /// If there are other files behind the current one than when they were listed: what to do.
   mutating func changedFiles() throws(LogError) -> Step? {
     if readsOneFile { return nil }
-    let last = max(file.name.firstSequence, file.index?.lastSequence ?? 0)
+    let next = readsBelow ?? max(file.name.firstSequence, file.index?.lastSequence ?? 0) + 1
     let listing = try log.segments()
-    let behind = listing.filter { $0.firstSequence > last }
+    let behind = listing.filter { $0.firstSequence >= next }
     let isSame = behind == Array(files[(fileIndex + 1)...])
     if isSame, try !file.isReplaced(in: log) { return nil }
     // What stood behind the current file may stand in a wider one now, with what was read of it.
     if let step = try goOnInWider(listing) { return step }
     if isSame { return nil }
     settled = nil
-    files = files[...fileIndex] + behind
-    try lookAhead()
+    try follow(with: behind)
     return .again
   }
 
@@ -232,8 +238,7 @@ extension LogReader {
       let rest = listing.filter { $0.firstSequence >= nextSequence }
       if let step = try goOnInWider(listing) { return step }
       if rest.first?.firstSequence == nextSequence || listing == lastListing {
-        files = files[...fileIndex] + rest
-        try lookAhead()
+        try follow(with: rest)
         if case .none = later {
           return .item(.damage(damage(.framesMissing, "missing: the file that followed this one is gone", at: offset)))
         }

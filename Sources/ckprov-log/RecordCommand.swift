@@ -40,6 +40,8 @@ struct RecordCommand: ParsableCommand {
   @Option(help: "Writes the Session JSON at close: auto (up to 64 MiB of log), close (always), never.") var view = ViewChoice.auto
   @Option(help: ArgumentHelp("Removes sessions last written longer ago, or 'never'.", valueName: "hours|never"))
   var retentionHours = RetentionChoice.never
+  @Option(help: ArgumentHelp("Goes on in a new file after so many bytes, as in 16M, and compresses the full one (default: 64M).", valueName: "size"))
+  var segmentSize: Size?
   @Flag(help: "Prints a line for each action to standard error.") var live = false
   @Argument(help: "Default: standard input.") var file: String?
 
@@ -71,6 +73,7 @@ struct RecordCommand: ParsableCommand {
     var options = ProvChain.Options()
     options.durability = durability
     options.notice = { note($0) }
+    if let segmentSize { options.segmentSizeMax = segmentSize.bytes }
     if live { options.liveLine = ProvChain.Options.standardError }
     options.view =
       switch view {

@@ -44,6 +44,8 @@ extension OneAtATime {
       plan.waitsForEach = Bool.random(using: &random)
       plan.closes = Bool.random(using: &random)
       plan.options = ["--durability", round % 2 == 0 ? "power" : "process"]
+      // Full files are sealed meanwhile.
+      if Bool.random(using: &random) { plan.options += ["--segment-size", "16K"] }
       let acknowledged = Bool.random(using: &random) ? 0 : Int.random(in: 0...count, using: &random)
       plan.kill = (acknowledged, random.delay(upTo: acknowledged == 0 ? .milliseconds(60) : .milliseconds(5)))
       return plan

@@ -91,6 +91,8 @@ extension OneAtATime {
       plan.waitsForEach = rolls || Bool.random(using: &random)
       plan.closes = Int.random(in: 0..<3, using: &random) == 0
       plan.options = ["--durability", isPower ? "power" : "process"]
+      // Full files are sealed meanwhile.
+      if !rolls, Bool.random(using: &random) { plan.options += ["--segment-size", "8K"] }
       let acknowledged = rolls ? Int.random(in: 62...count, using: &random) : Int.random(in: 0...count, using: &random)
       plan.kill = (acknowledged, random.delay(upTo: acknowledged == 0 ? .milliseconds(80) : .milliseconds(10)))
       return plan

@@ -148,6 +148,36 @@ struct OverlapTests {
     #expect(verification.problems.contains { $0.cause == .otherSegment }, "\(verification.problems)")
   }
 
+  /// Its trailer is forged, and claims what stands in the newest file alone. Behind damage that file was once looked for where no file was listed any more.
+  @Test func aWideFileThatClaimsMoreThanItHolds() throws {
+    let causes: [Damage.Cause] = [.payloadChecksum, .wrongSequence]
+    for (cause, last) in causes.flatMap({ cause in [9, 12, FrameHeader.sequenceMax - 1].map { (cause, $0) } }) {
+      let disk = merged.disk()
+      var segments = known.segments[..<2].map { (header: $0.header, bytes: $0.bytes) }
+      let frame = known.frames[8].offset
+      segments[1].bytes[frame + FrameHeader.size] ^= 1
+      if cause == .wrongSequence {
+        Forger.store(20, 7, at: frame + 16, in: &segments[1].bytes)
+        Forger.sealFrame(at: frame, salt: segments[1].header.salt, in: &segments[1].bytes)
+      }
+      disk.set(path(0, isSealed: true), try Forger.sealed(segments, lastSequence: last, lastCRC: 1, known.checkpoints[9]!))
+      let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
+      #expect(verification.problems.map(\.cause) == [cause], "\(last): \(verification.problems)")
+      #expect(verification.frames == UInt64(known.frames.count - 1))
+      // The newest file goes away meanwhile.
+      for moment in 0...known.frames.count {
+        let disk = disk.copy()
+        var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id, goesBehindTail: true)
+        var items = 0
+        while try reader.nextItem() != nil, items < 100 {
+          if items == moment { try disk.remove(path(9)) }
+          items += 1
+        }
+        #expect(items < 100, "\(cause), \(last), gone behind item \(moment)")
+      }
+    }
+  }
+
   @Test func aFileTwiceIsNamed() throws {
     for (source, target) in [(0, 2), (1, 0), (2, 1)] {
       let disk = known.disk()
@@ -249,22 +279,30 @@ struct OverlapTests {
   }
 
   /// The file that was gone is there again, in another form: in the first listing behind that, or in the second. One listing may miss a file that is renamed.
-  @Test(arguments: [1, 2])
-  func aFileThatComesBackSealedIsRead(_ listing: Int) throws {
-    let disk = known.disk()
-    let listings = Atomic<Int>(-1)
-    disk.setHook { [self] what in
-      switch what {
-      case .open(path(4)) where listings.load(ordering: .relaxed) < 0:
-        try? disk.remove(path(4))
-        listings.store(0, ordering: .relaxed)
-      case .list where listings.load(ordering: .relaxed) >= 0:
-        if listings.add(1, ordering: .relaxed).newValue == listing { disk.set(path(4, isSealed: true), try! sealed(1..<2)) }
-      default: break
+  @Test(arguments: [UInt64(4), 9], [1, 2])
+  func aFileThatComesBackSealedIsRead(_ first: UInt64, _ listing: Int) throws {
+    let segment = first == 4 ? 1 : 2
+    let back = try sealed(segment..<segment + 1)
+    // It is opened while the one before it is read, and again behind that.
+    for open in 1...2 {
+      let disk = known.disk()
+      let opens = Atomic<Int>(0)
+      let listings = Atomic<Int>(0)
+      disk.setHook { [self] what in
+        switch what {
+        case .open(path(first)):
+          if opens.add(1, ordering: .relaxed).newValue != open { return }
+          try? disk.remove(path(first))
+          listings.store(0, ordering: .relaxed)
+        case .list where opens.load(ordering: .relaxed) >= open:
+          if listings.add(1, ordering: .relaxed).newValue == listing { disk.set(path(first, isSealed: true), back) }
+        default: break
+        }
       }
+      let found = try read(disk)
+      #expect(found.count == known.frames.count && found.error == nil, "gone when it is opened, \(open): \(found)")
+      #expect(opens.load(ordering: .relaxed) >= open)
     }
-    let found = try read(disk)
-    #expect(found.count == known.frames.count && found.error == nil, "\(found)")
   }
 
   /// A file that becomes shorter while it is read once made the reader compute a negative size.
