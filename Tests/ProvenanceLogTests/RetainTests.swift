@@ -163,6 +163,16 @@ struct RetainTests {
     #expect(try storage.seqs("b") == [1])
   }
 
+  /// The two syncs of a removal are what it costs; each session in a batch also holds two files open.
+  @Test func sessionsThatGoTogetherShareTheSyncs() throws {
+    for number in 0..<70 { try session("s\(number)", hoursAgo: 9) }
+    let watched = WatchedFileSystem()
+    let sessions = SessionsDirectory(storageDirectory: storage.path, fileSystem: watched)
+    #expect(try sessions.retain(RetentionRules(hours: 5), now: now).removed.count == 70)
+    #expect(watched.count { $0 == .syncDirectory(sessions.path) } == 4)
+    #expect(try names.isEmpty)
+  }
+
   /// A view of a damaged log may hold what the log has lost: it stays, and nothing is freed by it.
   @Test func whatStaysBehindIsNotCountedAsFreed() throws {
     try session("a", hoursAgo: 9)
