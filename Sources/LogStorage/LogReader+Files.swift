@@ -24,7 +24,7 @@ extension LogReader {
     }
     if let taken = takenUpAgain(header) {
       try enter(header, at: 0)
-      passesBelow = taken
+      passesBelow = max(passesBelow, taken)
       return .again
     }
     let damage = linkDamage(header) ?? firstSequenceDamage(header)
@@ -240,6 +240,7 @@ extension LogReader {
     // What was read here and what stands there must be the same.
     guard damage != nil || isInterrupted || reader.lastCRC == lastCRC else { return nil }
     reader.vouchedBelow = max(reader.vouchedBelow, vouchedBelow)
+    reader.passesBelow = max(reader.passesBelow, passesBelow)
     let isMissed = reader.nextSequence > nextSequence
     self = reader
     return if isMissed, let damage { .item(.damage(damage)) } else { .again }

@@ -178,6 +178,24 @@ struct OverlapTests {
     }
   }
 
+  /// One frame claims a sequence far behind it, so that both files that follow seem to take the log up again. No frame comes behind one with a higher sequence.
+  @Test(arguments: [UInt64(12), 14, 20, FrameHeader.sequenceMax])
+  func aFrameThatClaimsToComeLater(_ claim: UInt64) throws {
+    for second in UInt64(9)...15 {
+      let disk = known.disk()
+      for (number, frame, sequence) in [(0, 3, claim), (1, 8, second)] {
+        disk.update(known.path(known.files[number].name)) { bytes in
+          Forger.store(sequence, 7, at: known.frames[frame].offset + 16, in: &bytes)
+          Forger.sealFrame(at: known.frames[frame].offset, salt: known.segments[number].header.salt, in: &bytes)
+        }
+      }
+      var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id, goesBehindTail: true)
+      var sequences: [UInt64] = []
+      while let item = try reader.nextItem() { if case .frame(let frame) = item { sequences.append(frame.sequence) } }
+      #expect(zip(sequences, sequences.dropFirst()).allSatisfy(<), "\(second): \(sequences)")
+    }
+  }
+
   @Test func aFileTwiceIsNamed() throws {
     for (source, target) in [(0, 2), (1, 0), (2, 1)] {
       let disk = known.disk()
