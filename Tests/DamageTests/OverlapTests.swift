@@ -271,6 +271,37 @@ struct OverlapTests {
     }
   }
 
+  /// A log that is taken up again holds copies of what a reader at its end has read: it passes them, also where the files are merged right before any call.
+  @Test func copiesAreReadOnce() throws {
+    for call in 0... {
+      let disk = known.disk()
+      let log = KnownLog.log(on: disk)
+      var reader = try LogReader.open(log, of: KnownLog.id)
+      var seqs: [Int64] = []
+      while let frame = try reader.next() { if frame.kind == .action { seqs.append(try ActionOutline(payload: reader.payload).seq) } }
+      do {
+        var writer = try log.resume(KnownLog.id, lock: LogLock(.writer, of: log), randomSalt: { 99 })
+        try writer.append(.action, KnownLog.action(9))
+        _ = writer.flush()
+        try writer.sync()
+      }
+      let newest = known.path(try #require(try log.segments().last))
+      let bytes = disk.bytes(newest)
+      let before = try #require(try bytes.withRawBytes { bytes throws(LogError) in try SegmentHeader(bytes).predecessor })
+      #expect(before.lastSequence < known.frames.last!.header.sequence, "there are copies")
+      let all = try seal(known.segments[0].bytes + known.segments[1].bytes + known.segments[2].bytes.prefix(Int(before.size)) + bytes)
+      let calls = Atomic<Int>(0)
+      disk.setHook { [self] _ in
+        guard calls.add(1, ordering: .relaxed).newValue == call + 1 else { return }
+        disk.set(path(0, isSealed: true), all)
+        for old in [path(0), path(4), path(9), newest] { try! disk.remove(old) }
+      }
+      while let frame = try reader.next() { if frame.kind == .action { seqs.append(try ActionOutline(payload: reader.payload).seq) } }
+      #expect(seqs == Array(1...9), "merged before call \(call)")
+      if calls.load(ordering: .relaxed) <= call { break }
+    }
+  }
+
   @Test func aFileThatIsGoneIsMissingOnlyAfterTwoEqualListings() throws {
     for call in 0... {
       let disk = known.disk()
