@@ -180,8 +180,11 @@ struct RetainTests {
     let watched = WatchedFileSystem()
     let path = path("b.json")
     let fresh = now.microseconds * 1000
-    watched.setRule {
-      if case .rename = $0 { try? DiskFileSystem().setModificationTime(of: path, to: fresh) }; return nil
+    let lock = try storage.log("a").path(of: "lock")
+    try disk.remove(lock)
+    watched.setRule { operation in
+      if case .create(lock) = operation { try? DiskFileSystem().setModificationTime(of: path, to: fresh) }
+      return nil
     }
     let sessions = SessionsDirectory(storageDirectory: storage.path, fileSystem: watched)
     let report = try sessions.retain(RetentionRules(hours: 5), now: now)

@@ -66,6 +66,7 @@ extension SessionsDirectory {
     report.bytesLeft = candidates.reduce(0) { $0 + $1.bytes }
     let oldest = rules.hours.map { Double(now.microseconds) * 1000 - $0 * 3600 * 1e9 }
     var excess = rules.keep.map { max(0, report.sessionsLeft - $0) } ?? 0
+    var batch: [Removal] = []
     for candidate in candidates {
       let isExcess = candidate.isStarted && excess > 0
       if isExcess { excess -= 1 }
@@ -80,51 +81,89 @@ extension SessionsDirectory {
         continue
       }
       do throws(LogError) {
-        guard let freed = try isDryRun ? (isInUse(candidate.session) ? nil : candidate.bytes) : remove(candidate) else {
+        guard let locks = isDryRun ? (try isInUse(candidate.session) ? nil : []) : try lock(candidate) else {
           report.inUse.append(candidate.session)
           continue
         }
-        report.removed.append(.init(session: candidate.session, lastWritten: candidate.lastWritten, bytes: freed, rule: rule))
-        report.bytesLeft -= min(freed, report.bytesLeft)
-        if candidate.isStarted { report.sessionsLeft -= 1 }
+        batch.append(Removal(use: candidate, rule: rule, locks: locks))
+        report.forget(candidate)
+        if batch.count == Removal.batchMax { remove(&batch, isDryRun: isDryRun, &report) }
       } catch {
-        // Not found: another one has removed it meanwhile.
         if error.code != .notFound { report.failures.append((candidate.session, error)) }
       }
     }
+    remove(&batch, isDryRun: isDryRun, &report)
     return report
   }
 
   /// Removes a session: for a reader of its log it is there whole, or gone.
   ///
-  /// - Parameter modified: it stays if it was written later than that, in nanoseconds since 1970.
-  /// - Returns: whether it is gone.
   /// - Throws: `LogError` `locked` if someone is at work on it.
-  @discardableResult
-  package func remove(_ id: SessionID, lastWritten modified: Int64 = .max) throws(LogError) -> Bool {
-    let log = log(of: id)
-    let isStarted = try !log.segments().isEmpty
-    let writer = try LogLock(.writer, of: log)
-    let maintainer = try LogLock(.maintainer, of: log)
-    defer { withExtendedLifetime((writer, maintainer)) {} }
-    // Until the lock was taken somebody may have gone on with it, or started it.
-    guard try isStarted ? log.modified() <= modified : log.segments().isEmpty else { return false }
-    if isStarted {
-      // A view that outlived its log would look like a session; one of a damaged log is not known to be a view, and stays.
-      if let header = try header(of: log, id) { try removeView(of: header) }
-    }
-    let aside = asidePath("\(id).log", "removed")
-    try fileSystem.rename(log.path, to: aside)
-    try fileSystem.syncDirectory(path)
-    try LogDirectory(path: aside, fileSystem: fileSystem).delete()
-    return true
+  package func remove(_ id: SessionID) throws(LogError) {
+    let locks = try lock(log(of: id))
+    defer { withExtendedLifetime(locks) {} }
+    if let error = remove([.log(id)])[0] { throw error }
   }
 
-  /// `nil` for a damaged log.
+  /// Removes them together, for the two syncs that it takes cost the most.
+  private func remove(_ batch: inout [Removal], isDryRun: Bool, _ report: inout RetentionReport) {
+    let errors = isDryRun ? batch.map { _ in nil } : remove(batch.map(\.use.session))
+    for (removal, error) in zip(batch, errors) {
+      let use = removal.use
+      if let error {
+        // Not found: another one has removed it meanwhile.
+        guard error.code != .notFound else { continue }
+        report.remember(use)
+        report.failures.append((use.session, error))
+      } else {
+        let view = isDryRun || use.session.isLegacy ? nil : try? fileSystem.status(of: legacyPath(use.session.name))
+        if view != nil { report.bytesLeft += use.jsonBytes }
+        report.removed.append(
+          .init(session: use.session, lastWritten: use.lastWritten, bytes: view == nil ? use.bytes : use.logBytes, rule: removal.rule))
+      }
+    }
+    batch = []
+  }
+
+  /// The caller holds their locks.
+  /// - Returns: for each what kept it from being removed.
+  private func remove(_ sessions: [SessionStore.Location]) -> [LogError?] {
+    var errors: [LogError?] = Array(repeating: nil, count: sessions.count)
+    func each(_ step: (SessionStore.Location) throws(LogError) -> Void) {
+      for index in sessions.indices where errors[index] == nil {
+        do throws(LogError) { try step(sessions[index]) } catch { errors[index] = error }
+      }
+    }
+    func sync() {
+      do throws(LogError) { try fileSystem.syncDirectory(path) } catch { each { _ throws(LogError) in throw error } }
+    }
+    var aside: [SessionID: LogDirectory] = [:]
+    each { session throws(LogError) in
+      switch session {
+      // A view that outlived its log would look like a session; one of a damaged log is not known to be a view, and stays.
+      case .log(let id): if let header = try header(of: log(of: id), id) { _ = try unlinkView(of: header) }
+      case .legacy(let name): try fileSystem.remove(legacyPath(name))
+      }
+    }
+    sync()
+    each { session throws(LogError) in
+      guard case .log(let id) = session else { return }
+      let removed = LogDirectory(path: asidePath("\(id).log", "removed"), fileSystem: fileSystem)
+      try fileSystem.rename(logPath(id), to: removed.path)
+      aside[id] = removed
+    }
+    sync()
+    each { session throws(LogError) in
+      if case .log(let id) = session { try aside[id]?.delete() }
+    }
+    return errors
+  }
+
+  /// `nil` for a damaged log, and for one that was never started.
   private func header(of log: LogDirectory, _ id: SessionID) throws(LogError) -> SessionHeader? {
     do throws(LogError) {
       return try log.state(of: id).checkpoint.header
-    } catch let error where error.code == .corrupt || error.code == .unsupportedVersion {
+    } catch let error where [.corrupt, .unsupportedVersion, .notFound].contains(error.code) {
       return nil
     }
   }
@@ -151,21 +190,50 @@ extension SessionsDirectory {
     return false
   }
 
-  /// - Returns: bytes that were freed; `nil` if it stays, because somebody is at work on it, or was a moment ago.
-  private func remove(_ candidate: DiskUse) throws(LogError) -> UInt64? {
-    switch candidate.session {
+  /// Keeps all others from a session.
+  /// - Returns: `nil` if somebody is at work on it, or was since it was looked at. The reference takes no lock.
+  private func lock(_ use: DiskUse) throws(LogError) -> [LogLock]? {
+    switch use.session {
     case .log(let id):
+      let log = log(of: id)
       do throws(LogError) {
-        guard try remove(id, lastWritten: candidate.modified) else { return nil }
+        let locks = try lock(log)
+        let isUnchanged = try use.isStarted ? log.modified() <= use.modified : log.segments().isEmpty
+        return isUnchanged ? locks : nil
       } catch let error where error.code == .locked {
         return nil
       }
-      return candidate.logBytes + (try fileSystem.status(of: viewPath(id)) == nil ? candidate.jsonBytes : 0)
     case .legacy(let name):
-      let path = legacyPath(name)
-      if let status = try fileSystem.status(of: path), status.modified != candidate.modified { return nil }
-      try fileSystem.remove(path)
-      return candidate.jsonBytes
+      guard let status = try fileSystem.status(of: legacyPath(name)) else { throw LogError(.notFound, "no such session", path: legacyPath(name)) }
+      return status.modified == use.modified ? [] : nil
     }
+  }
+
+  private func lock(_ log: LogDirectory) throws(LogError) -> [LogLock] {
+    // A symbolic link is refused before anything is made behind it.
+    _ = try log.segments()
+    return [try LogLock(.writer, of: log), try LogLock(.maintainer, of: log)]
+  }
+}
+
+/// A session that is to go, kept from all others.
+private struct Removal {
+  let use: DiskUse
+  let rule: RetentionReport.Rule
+  let locks: [LogLock]
+
+  /// Each holds two files open.
+  static let batchMax = 64
+}
+
+extension RetentionReport {
+  fileprivate mutating func forget(_ use: DiskUse) {
+    bytesLeft -= use.bytes
+    if use.isStarted { sessionsLeft -= 1 }
+  }
+
+  fileprivate mutating func remember(_ use: DiskUse) {
+    bytesLeft += use.bytes
+    if use.isStarted { sessionsLeft += 1 }
   }
 }

@@ -22,9 +22,15 @@ extension SessionsDirectory {
 
   /// Removes the JSON file of this session if it is its view.
   package func removeView(of header: SessionHeader) throws(LogError) {
-    guard try hasView(header) else { return }
+    if try unlinkView(of: header) { try fileSystem.syncDirectory(path) }
+  }
+
+  /// The same, left to the caller to sync.
+  /// - Returns: whether there was one.
+  func unlinkView(of header: SessionHeader) throws(LogError) -> Bool {
+    guard try hasView(header) else { return false }
     try fileSystem.remove(viewPath(header.sessionID))
-    try fileSystem.syncDirectory(path)
+    return true
   }
 
   /// Renames the view of this session, if it has one, to a name that nobody sweeps.
