@@ -25,7 +25,7 @@ extension LogReader {
     }
     if let taken = takenUpAgain(header) {
       try enter(header, at: 0)
-      passesBelow = taken
+      passesBelow = max(passesBelow, taken)
       return .again
     }
     let damage = linkDamage(header) ?? firstSequenceDamage(header)
@@ -263,9 +263,14 @@ extension LogReader {
       case nil: return nil
       }
     }
-    // What was read here and what stands there must be the same.
-    guard damage != nil || isInterrupted || reader.lastCRC == lastCRC else { return nil }
+    // What was read here and what stands there must be the same; or the log was taken up again before this place, and copies of it stand there.
+    var holdsCopies = false
+    if let before = reader.segment.predecessor, before.salt == segment.salt {
+      holdsCopies = before.lastSequence >= segment.firstSequence && before.lastSequence + 1 < nextSequence
+    }
+    guard damage != nil || isInterrupted || holdsCopies || reader.lastCRC == lastCRC else { return nil }
     reader.vouchedBelow = max(reader.vouchedBelow, vouchedBelow)
+    reader.passesBelow = max(reader.passesBelow, passesBelow, holdsCopies ? nextSequence + 1 : 0)
     let isMissed = reader.nextSequence > nextSequence
     self = reader
     return if isMissed, let damage { .item(.damage(damage)) } else { .again }

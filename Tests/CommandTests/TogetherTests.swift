@@ -7,7 +7,7 @@ import Testing
 
 /// A session is recorded while other processes project, compact and verify it, and this one follows it.
 ///
-/// CKPROV_COUNT is the number of actions: 20,000, or a million in the long form.
+/// CKPROV_ACTIONS is the number of actions: 20,000, or a million in the long form.
 @Suite(.timeLimit(.minutes(30)))
 struct TogetherTests {
   private let bench: Bench
@@ -15,7 +15,7 @@ struct TogetherTests {
   init() throws { bench = try Bench() }
 
   @Test func viewsAgreeAtEqualPositions() async throws {
-    let count = setting("CKPROV_COUNT").flatMap { Int($0) } ?? 20_000
+    let count = setting("CKPROV_ACTIONS").flatMap { Int($0) } ?? 20_000
     try writeLines(count)
     let isOver = Atomic(false)
     let storage = bench.storage.path

@@ -178,6 +178,24 @@ struct OverlapTests {
     }
   }
 
+  /// One frame claims a sequence far behind it, so that both files that follow seem to take the log up again. No frame comes behind one with a higher sequence.
+  @Test(arguments: [UInt64(12), 14, 20, FrameHeader.sequenceMax])
+  func aFrameThatClaimsToComeLater(_ claim: UInt64) throws {
+    for second in UInt64(9)...15 {
+      let disk = known.disk()
+      for (number, frame, sequence) in [(0, 3, claim), (1, 8, second)] {
+        disk.update(known.path(known.files[number].name)) { bytes in
+          Forger.store(sequence, 7, at: known.frames[frame].offset + 16, in: &bytes)
+          Forger.sealFrame(at: known.frames[frame].offset, salt: known.segments[number].header.salt, in: &bytes)
+        }
+      }
+      var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id, goesBehindTail: true)
+      var sequences: [UInt64] = []
+      while let item = try reader.nextItem() { if case .frame(let frame) = item { sequences.append(frame.sequence) } }
+      #expect(zip(sequences, sequences.dropFirst()).allSatisfy(<), "\(second): \(sequences)")
+    }
+  }
+
   @Test func aFileTwiceIsNamed() throws {
     for (source, target) in [(0, 2), (1, 0), (2, 1)] {
       let disk = known.disk()
@@ -250,6 +268,37 @@ struct OverlapTests {
           found.count == known.frames.count && found.error == nil && found.ending == .clean, "\(layout), \(change) before call \(call): \(found)")
         if calls.load(ordering: .relaxed) <= call { break }
       }
+    }
+  }
+
+  /// A log that is taken up again holds copies of what a reader at its end has read: it passes them, also where the files are merged right before any call.
+  @Test func copiesAreReadOnce() throws {
+    for call in 0... {
+      let disk = known.disk()
+      let log = KnownLog.log(on: disk)
+      var reader = try LogReader.open(log, of: KnownLog.id)
+      var seqs: [Int64] = []
+      while let frame = try reader.next() { if frame.kind == .action { seqs.append(try ActionOutline(payload: reader.payload).seq) } }
+      do {
+        var writer = try log.resume(KnownLog.id, lock: LogLock(.writer, of: log), randomSalt: { 99 })
+        try writer.append(.action, KnownLog.action(9))
+        _ = writer.flush()
+        try writer.sync()
+      }
+      let newest = known.path(try #require(try log.segments().last))
+      let bytes = disk.bytes(newest)
+      let before = try #require(try bytes.withRawBytes { bytes throws(LogError) in try SegmentHeader(bytes).predecessor })
+      #expect(before.lastSequence < known.frames.last!.header.sequence, "there are copies")
+      let all = try seal(known.segments[0].bytes + known.segments[1].bytes + known.segments[2].bytes.prefix(Int(before.size)) + bytes)
+      let calls = Atomic<Int>(0)
+      disk.setHook { [self] _ in
+        guard calls.add(1, ordering: .relaxed).newValue == call + 1 else { return }
+        disk.set(path(0, isSealed: true), all)
+        for old in [path(0), path(4), path(9), newest] { try! disk.remove(old) }
+      }
+      while let frame = try reader.next() { if frame.kind == .action { seqs.append(try ActionOutline(payload: reader.payload).seq) } }
+      #expect(seqs == Array(1...9), "merged before call \(call)")
+      if calls.load(ordering: .relaxed) <= call { break }
     }
   }
 

@@ -105,6 +105,42 @@ struct CompactionTests {
     #expect(try disk.bytes(of: try storage.segment("a")) == disk.bytes(of: try copy.segment("a")))
   }
 
+  /// A new file that is whole, and not what the old ones hold, takes nobody's place: as if memory or the disk had made another of it.
+  @Test func newFileIsComparedBeforeTheOldOnesGo() throws {
+    func recorded(_ note: JSONString, _ disk: MemoryDisk) throws -> LogDirectory {
+      let options = storage.options {
+        $0.fileSystem = disk
+        $0.segmentSizeMax = 1000
+        $0.view = .never
+        $0.saltSource = { 7 }
+      }
+      let prov = try ProvChain(
+        storageDirectory: "store", label: "l", kernelURN: "ckp://Kernel#K:v1.0", retentionHours: nil, sessionID: try SessionID("a"),
+        startedAt: Timestamp(microseconds: 0), options: options)
+      for _ in 0..<6 { try prov.recordAction(action(note: note)) }
+      try prov.close()
+      return SessionsDirectory(storageDirectory: "store", fileSystem: disk).log(of: try SessionID("a"))
+    }
+    let (disk, other) = (MemoryDisk(), MemoryDisk())
+    let (log, otherLog) = (try recorded("one", disk), try recorded("two", other))
+    _ = try otherLog.compact(try SessionID("a"))
+    let sealed = "00000000000000000000.seg.lz4"
+    let before = try log.segments().map { ($0, disk.bytes(log.path(of: $0.description))) }
+    let temporary = log.path(of: ".\(sealed).tmp")
+    let opened = Atomic(false)
+    disk.setHook { call in
+      if call == .open(temporary) {
+        opened.store(true, ordering: .relaxed)
+        disk.update(temporary) { $0 = other.bytes(otherLog.path(of: sealed)) }
+      }
+    }
+    let error = try #require(logError { try log.compact(try SessionID("a")) })
+    #expect(opened.load(ordering: .relaxed) && error.message.contains("the old files stay"), "\(error)")
+    disk.setHook(nil)
+    #expect(try log.segments() == before.map(\.0) && before.allSatisfy { disk.bytes(log.path(of: $0.0.description)) == $0.1 })
+    #expect(try disk.names(in: log.path).allSatisfy { !$0.hasPrefix(".") })
+  }
+
   // MARK: What it leaves alone
 
   @Test func fileOfALivingWriterStaysAndGoesOn() throws {
