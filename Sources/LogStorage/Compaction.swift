@@ -45,13 +45,17 @@ extension LogDirectory {
   ///
   /// The newest file is taken only if the session is closed and nobody writes; the writer's lock is held while it is replaced, and no longer. Readers may be
   /// at work. What is replaced is on stable storage. Memory: the largest record and 64 bytes for each 256 KiB of a file.
-  /// - Parameter lock: the writer's, if the caller has it.
+  /// - Parameters:
+  ///   - lock: the writer's, if the caller has it.
+  ///   - tellRemoved: gets the names of files that interrupted work has left, once they are gone.
   /// - Throws: `LogError` `locked` if another one compacts; `corrupt` if a file is damaged; `noSpace`, `io`. What was not finished is as it was.
-  package func compact(_ id: SessionID, _ rules: CompactionRules = CompactionRules(), lock: LogLock? = nil) throws(LogError) -> [CompactionStep] {
+  package func compact(
+    _ id: SessionID, _ rules: CompactionRules = CompactionRules(), lock: LogLock? = nil, tellRemoved: ([String]) -> Void = { _ in }
+  ) throws(LogError) -> [CompactionStep] {
     let maintainer = try LogLock(.maintainer, of: self)
     defer { withExtendedLifetime(maintainer) {} }
-    for name in try fileSystem.names(in: path) where name.hasPrefix(".") && name.hasSuffix(".seg.lz4.tmp") { try fileSystem.remove(path(of: name)) }
-    try removeCoveredFiles(of: id)
+    let gone = try removeLeftovers(of: id)
+    if !gone.isEmpty { tellRemoved(gone) }
     var done: [CompactionStep] = []
     for var step in try compactionSteps(of: id, rules, lock: lock) {
       step.sizeAfter = try perform(step, id, rules, lock)
@@ -243,26 +247,86 @@ extension LogDirectory {
     return true
   }
 
-  /// Takes away files whose frames all stand in a sealed one: a compaction that was interrupted has left them.
-  private func removeCoveredFiles(of id: SessionID) throws(LogError) {
-    var files = try segments()
+  // MARK: What interrupted work has left
+
+  /// Takes away files whose frames all stand in a sealed one, with which they are compared first. Where that one is damaged and the log is whole without it, it
+  /// is set aside instead.
+  /// - Returns: names that are gone.
+  private func removeLeftovers(of id: SessionID) throws(LogError) -> [String] {
+    let unfinished = try fileSystem.names(in: path).filter { $0.hasPrefix(".") && $0.hasSuffix(".seg.lz4.tmp") }
+    for name in unfinished { try fileSystem.remove(path(of: name)) }
+    var gone = unfinished
+    let all = try segments()
+    var files = all
     while let name = files.first {
       files.removeFirst()
-      guard name.isSealed, let index = try SegmentFile.open(name, in: self).index else { continue }
-      let covered = Array(files.prefix { $0.firstSequence <= index.lastSequence })
+      guard name.isSealed else { continue }
+      let index = try SegmentFile.open(name, in: self).index
+      let covered = Array(files.prefix { $0.firstSequence <= index?.lastSequence ?? name.firstSequence })
       guard !covered.isEmpty else { continue }
-      // It was compared with them before it got its name; they go if all of it is there, and nothing is in them alone.
-      var whole = LogReader(self, id, reading: try SegmentFile.open(name, in: self), of: [name])
-      while try whole.next() != nil {}
-      files.removeFirst(covered.count)
-      guard try begins(files.first, behind: index) ? true : !whole.reachesFurther(covered.last!, than: index.lastSequence) else {
-        throw LogError(
-          .corrupt, "this file holds more than \(name), in which its frames stand, too; 'verify' says more", path: path,
-          segment: covered.last!.description)
+      guard let index, try isWhole(name, of: id) else {
+        try setAside(name, among: all, id)
+        gone.append(name.description)
+        continue
       }
+      files.removeFirst(covered.count)
+      try compare(covered, with: name, index, before: files.first, id)
       // Who made it may have died before its name was durable.
       try fileSystem.syncDirectory(path)
       for name in covered { try fileSystem.remove(path(of: name.description)) }
+      gone += covered.map(\.description)
     }
+    return gone
+  }
+
+  private func compare(
+    _ covered: [SegmentFileName], with name: SegmentFileName, _ index: SealedIndex, before next: SegmentFileName?, _ id: SessionID
+  ) throws(LogError) {
+    var whole = LogReader(self, id, reading: try SegmentFile.open(name, in: self), of: [name])
+    var other = try whole.next()
+    for file in covered {
+      var reader = LogReader(self, id, reading: try SegmentFile.open(file, in: self), of: [file])
+      var sameSalt: UInt32?
+      func differs(_ what: String) -> LogError {
+        LogError(
+          .corrupt, "\(what) \(name), in which its frames stand, too; both stay, move one away", path: path, segment: file.description,
+          sequence: reader.nextSequence - 1)
+      }
+      while let frame = try nextIfWhole(&reader) {
+        while let passed = other, passed.sequence < frame.sequence { other = try whole.next() }
+        let salt = reader.currentSegment.header.salt
+        guard other != nil, whole.currentSegment.header.salt == salt else {
+          // What stands behind the end of a segment that was taken up again does not count.
+          guard sameSalt == salt else { throw differs("this file is another one than") }
+          if other == nil, try !begins(next, behind: index) { throw differs("this file holds more than") }
+          break
+        }
+        guard try isSame(&reader, &whole) else { throw differs("this file differs from") }
+        sameSalt = salt
+        other = try whole.next()
+      }
+    }
+  }
+
+  /// The next frame; `nil` also where the file is damaged.
+  private func nextIfWhole(_ reader: inout LogReader) throws(LogError) -> FrameHeader? {
+    do throws(LogError) { return try reader.next() } catch let error where error.code == .corrupt { return nil }
+  }
+
+  /// - Throws: `corrupt` if there is damage besides.
+  private func setAside(_ name: SegmentFileName, among files: [SegmentFileName], _ id: SessionID) throws(LogError) {
+    let others = files.filter { $0 != name }
+    var reader = LogReader(self, id, reading: try SegmentFile.open(others[0], in: self), of: others)
+    while try reader.next() != nil {}
+    // What can be read of it, or is said to be in it, must be in the others.
+    let file = try SegmentFile.open(name, in: self)
+    let last = file.index?.lastSequence ?? 0
+    var damaged = LogReader(self, id, reading: file, of: [name])
+    while try damaged.nextItem() != nil {}
+    guard others[0].firstSequence == files[0].firstSequence, max(damaged.nextSequence, last + 1) <= reader.nextSequence else {
+      throw LogError(.corrupt, "this file is damaged; 'recover' says what can be kept", path: path, segment: name.description)
+    }
+    try fileSystem.rename(path(of: name.description), to: path(of: ".\(name).aside"))
+    try fileSystem.syncDirectory(path)
   }
 }

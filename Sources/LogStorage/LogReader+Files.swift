@@ -12,7 +12,7 @@ extension LogReader {
     searches = 0
     fileSize = try file.rawSize()
     if try anotherFileIsUsed() { return .again }
-    try lookAhead()
+    if try !lookAhead(), !readsOneFile, let step = try enterAnew() { return step }
     let header: SegmentHeader
     do throws(LogError) {
       header = try segmentHeader(at: 0)
@@ -146,27 +146,56 @@ extension LogReader {
     }
   }
 
-  private mutating func lookAhead() throws(LogError) {
+  /// - Returns: false if there is none of those that should follow: they are to be listed again.
+  private mutating func lookAhead() throws(LogError) -> Bool {
     later = .none
-    guard let first = files[(fileIndex + 1)...].first?.firstSequence else { return }
+    guard let first = files[(fileIndex + 1)...].first?.firstSequence else { return true }
     later = .unreadable
+    var isThere = false
     // Beside a sealed file may stand the one that it was made of.
     for name in files[(fileIndex + 1)...].prefix(while: { $0.firstSequence == first }) {
       guard var next = try openIfThere(name) else { continue }
+      isThere = true
       do throws(LogError) {
         later = .header(try Self.segmentHeader(at: 0, in: &next, log))
-        return
+        return true
       } catch {
         guard error.code == .corrupt || error.code == .unsupportedVersion else { throw error }
       }
     }
+    return isThere
   }
 
   /// These are the files behind the current one now.
-  private mutating func follow(with behind: [SegmentFileName]) throws(LogError) {
+  /// - Returns: as `lookAhead`.
+  private mutating func follow(with behind: [SegmentFileName]) throws(LogError) -> Bool {
     files = files[...fileIndex] + behind
     if readsBelow != nil { readsBelow = behind.first?.firstSequence }
-    try lookAhead()
+    return try lookAhead()
+  }
+
+  /// The file behind the one that is entered was replaced since they were listed, so that nobody says where this one ends: it is entered anew, in whatever form it
+  /// has now.
+  private mutating func enterAnew() throws(LogError) -> Step? {
+    var lastListing: [SegmentFileName] = []
+    while true {
+      let listing = try log.segments()
+      let rest = listing.filter { $0.firstSequence >= file.name.firstSequence }
+      if rest.first?.firstSequence == file.name.firstSequence {
+        if listing == lastListing { return nil }
+        if let same = try openIfThere(rest[0]) {
+          files = files[..<fileIndex] + rest
+          file = same
+          position = .beforeFile
+          if try lookAhead() { return .again }
+        }
+      } else if let step = try goOnInWider(listing) {
+        return step
+      } else if listing == lastListing {
+        return nil
+      }
+      lastListing = listing
+    }
   }
 
   /// If there are other files behind the current one than when they were listed: what to do.
@@ -181,7 +210,8 @@ extension LogReader {
     if let step = try goOnInWider(listing) { return step }
     if isSame { return nil }
     settled = nil
-    try follow(with: behind)
+    // If they are gone again by now, they are listed again.
+    _ = try follow(with: behind)
     return .again
   }
 
@@ -191,7 +221,7 @@ extension LogReader {
     let last = file.index?.lastSequence ?? file.name.firstSequence
     let covered = files[(fileIndex + 1)...].prefix { $0.firstSequence <= last }.count
     guard covered > 0 else { return false }
-    if let index = file.index, try isWhole(file.name) {
+    if let index = file.index, try log.isWhole(file.name, of: sessionID) {
       // One that reaches further than the wide one is none that this was made of, and is named; unless the next file says that nothing there counts.
       let next = fileIndex + covered + 1 < files.count ? files[fileIndex + covered + 1] : nil
       let reachesFurther = try log.begins(next, behind: index) ? false : self.reachesFurther(files[fileIndex + covered], than: last)
@@ -210,18 +240,6 @@ extension LogReader {
     return true
   }
 
-  private func isWhole(_ name: SegmentFileName) throws(LogError) -> Bool {
-    guard let file = try openIfThere(name) else { return false }
-    var reader = LogReader(log, sessionID, reading: file, of: [name])
-    do throws(LogError) {
-      while try reader.next() != nil {}
-      return true
-    } catch {
-      guard error.code == .corrupt else { throw error }
-      return false
-    }
-  }
-
   func reachesFurther(_ name: SegmentFileName, than last: UInt64) throws(LogError) -> Bool {
     guard let file = try openIfThere(name) else { return false }
     if let index = file.index { return index.lastSequence > last }
@@ -238,7 +256,10 @@ extension LogReader {
       let rest = listing.filter { $0.firstSequence >= nextSequence }
       if let step = try goOnInWider(listing) { return step }
       if rest.first?.firstSequence == nextSequence || listing == lastListing {
-        try follow(with: rest)
+        if try !follow(with: rest), listing != lastListing {
+          lastListing = listing
+          continue
+        }
         if case .none = later {
           return .item(.damage(damage(.framesMissing, "missing: the file that followed this one is gone", at: offset)))
         }
@@ -271,6 +292,7 @@ extension LogReader {
     guard damage != nil || isInterrupted || holdsCopies || reader.lastCRC == lastCRC else { return nil }
     reader.vouchedBelow = max(reader.vouchedBelow, vouchedBelow)
     reader.passesBelow = max(reader.passesBelow, passesBelow, holdsCopies ? nextSequence + 1 : 0)
+    reader.filter = filter
     let isMissed = reader.nextSequence > nextSequence
     self = reader
     return if isMissed, let damage { .item(.damage(damage)) } else { .again }
@@ -278,6 +300,18 @@ extension LogReader {
 }
 
 extension LogDirectory {
+  /// Whether all of a file can be read; false if it is gone.
+  func isWhole(_ name: SegmentFileName, of sessionID: SessionID?) throws(LogError) -> Bool {
+    do throws(LogError) {
+      var reader = LogReader(self, sessionID, reading: try SegmentFile.open(name, in: self), of: [name])
+      while try reader.next() != nil {}
+      return true
+    } catch {
+      guard error.code == .corrupt || error.code == .notFound else { throw error }
+      return false
+    }
+  }
+
   /// Whether a file says that it follows the end of this sealed one.
   func begins(_ name: SegmentFileName?, behind index: SealedIndex) throws(LogError) -> Bool {
     guard let name else { return false }

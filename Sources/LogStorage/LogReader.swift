@@ -135,7 +135,7 @@ package struct LogReader: ~Copyable {
     var lastListing: [SegmentFileName] = []
     while true {
       let files = try log.segments()
-      guard let first = try start == .firstFrame ? files.first : log.newest(of: files) else {
+      guard let first = try start == .firstFrame ? files.first : log.newestFile() else {
         throw LogError(.notFound, "the session was never started: its log has no file", path: log.path)
       }
       do throws(LogError) {
@@ -282,8 +282,11 @@ package struct LogReader: ~Copyable {
 
   package var fileName: SegmentFileName { file.name }
 
-  /// The closing checkpoint of the file that is being read, if it is a sealed one whose index is whole, and is read to its end.
-  package var closingCheckpoint: [UInt8]? { readsBelow == nil ? file.index?.checkpoint : nil }
+  /// Of the file that is being read: another one may have taken its name.
+  package var fileIdentity: [UInt64] { file.identity }
+
+  /// The closing checkpoint, and the frame behind which it stands, of the file that is being read, if it is a sealed one whose index is whole, and is read to its end.
+  package var closing: (checkpoint: [UInt8], lastSequence: UInt64)? { readsBelow == nil ? file.index.map { ($0.checkpoint, $0.lastSequence) } : nil }
 
   // MARK: Frames
 

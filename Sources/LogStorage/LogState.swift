@@ -5,15 +5,13 @@ package import ProvenanceModel
 package struct LogState: Sendable {
   package let checkpoint: Checkpoint
   package let ending: LogEnding
-  /// The sequence behind the last frame.
-  package let nextSequence: UInt64
 }
 
 extension LogDirectory {
   /// Header and summary of the session as it stands at the end of the log, and how the log ends: read from the newest file alone, its checkpoint
   /// believed if its checksum is right.
   package func state(of sessionID: SessionID?) throws(LogError) -> LogState {
-    if let newest = try newest(of: segments()) {
+    if let newest = try newestFile() {
       do throws(LogError) {
         if let state = try newest.isSealed ? sealedState(of: newest, sessionID) : closingState(of: newest, sessionID) { return state }
       } catch {
@@ -28,16 +26,27 @@ extension LogDirectory {
       throw LogError(.corrupt, "the newest file does not begin with a checkpoint", path: path, segment: reader.fileName.description)
     }
     try check(checkpoint, isOf: sessionID, reader.fileName)
-    return LogState(checkpoint: checkpoint, ending: ending, nextSequence: reader.nextSequence)
+    return LogState(checkpoint: checkpoint, ending: ending)
   }
 
   /// The file that holds the end of the log: the last one, unless a sealed one holds what it holds, which a compaction has left beside it.
-  func newest(of files: [SegmentFileName]) throws(LogError) -> SegmentFileName? {
-    guard let last = files.last else { return nil }
-    for name in files.dropLast().reversed() where name.isSealed {
-      if let end = try SegmentFile.lastSequence(of: name, in: self), end >= last.firstSequence { return name }
+  func newestFile() throws(LogError) -> SegmentFileName? {
+    var files = try segments()
+    while let last = files.last {
+      guard let wider = try widerFile(than: last, among: files) else { return last }
+      // It may have become so since they were listed, and others with it.
+      let listing = try segments()
+      if listing == files { return wider }
+      files = listing
     }
-    return last
+    return nil
+  }
+
+  private func widerFile(than last: SegmentFileName, among files: [SegmentFileName]) throws(LogError) -> SegmentFileName? {
+    for name in files.dropLast().reversed() where name.isSealed {
+      if let end = try SegmentFile.lastSequence(of: name, in: self), end >= last.firstSequence, try isWhole(name, of: nil) { return name }
+    }
+    return nil
   }
 
   /// What a checkpoint says decides which view is removed: it must be this session's.
@@ -52,7 +61,7 @@ extension LogDirectory {
     guard let index = try SegmentFile.open(name, in: self).index else { return nil }
     let checkpoint = try index.checkpoint.withRawBytes { bytes throws(LogError) in try Checkpoint(payload: bytes) }
     try check(checkpoint, isOf: sessionID, name)
-    return LogState(checkpoint: checkpoint, ending: .clean, nextSequence: index.lastSequence + 1)
+    return LogState(checkpoint: checkpoint, ending: .clean)
   }
 
   /// The checkpoint right before the mark with which a closed raw file ends; `nil` if it does not end so.
@@ -73,7 +82,7 @@ extension LogDirectory {
     else { return nil }
     let checkpoint = try frame.payload.withRawBytes { bytes throws(LogError) in try Checkpoint(payload: bytes) }
     try check(checkpoint, isOf: sessionID, name)
-    return LogState(checkpoint: checkpoint, ending: .clean, nextSequence: mark.header.sequence + 1)
+    return LogState(checkpoint: checkpoint, ending: .clean)
   }
 }
 

@@ -5,6 +5,8 @@ package import ProvenanceModel
 /// largest record and no further.
 struct SegmentFile: ~Copyable {
   let name: SegmentFileName
+  /// Device and inode.
+  let identity: [UInt64]
   private let file: any File
   /// Of a sealed file, if it is whole.
   let index: SealedIndex?
@@ -26,13 +28,14 @@ struct SegmentFile: ~Copyable {
   /// - Parameter path: where it stands, if it has not got its name yet.
   static func open(_ name: SegmentFileName, in log: LogDirectory, at path: String? = nil) throws(LogError) -> SegmentFile {
     let file = try log.fileSystem.open(path ?? log.path(of: name.description), for: .reading)
-    guard name.isSealed else { return SegmentFile(name, file, nil, nil, []) }
+    let identity = try file.status().identity
+    guard name.isSealed else { return SegmentFile(name, identity, file, nil, nil, []) }
     do throws(LogError) {
       let index = try readIndex(of: file)
-      return SegmentFile(name, file, index, nil, index.chunks)
+      return SegmentFile(name, identity, file, index, nil, index.chunks)
     } catch {
       guard error.code == .corrupt else { throw error }
-      return SegmentFile(name, file, nil, error, try findChunks(in: file))
+      return SegmentFile(name, identity, file, nil, error, try findChunks(in: file))
     }
   }
 
@@ -57,8 +60,11 @@ struct SegmentFile: ~Copyable {
     return try LogReader.segmentHeader(at: 0, in: &file, log).firstSeq
   }
 
-  private init(_ name: SegmentFileName, _ file: any File, _ index: SealedIndex?, _ indexError: LogError?, _ chunks: [ChunkEntry]) {
+  private init(
+    _ name: SegmentFileName, _ identity: [UInt64], _ file: any File, _ index: SealedIndex?, _ indexError: LogError?, _ chunks: [ChunkEntry]
+  ) {
     self.name = name
+    self.identity = identity
     self.file = file
     self.index = index
     self.indexError = indexError
@@ -73,7 +79,7 @@ struct SegmentFile: ~Copyable {
 
   /// Whether its name is that of another file by now, or of none.
   func isReplaced(in log: LogDirectory) throws(LogError) -> Bool {
-    try log.fileSystem.status(of: log.path(of: name.description))?.identity != file.status().identity
+    try log.fileSystem.status(of: log.path(of: name.description))?.identity != identity
   }
 
   /// Raw offset of the first byte at or behind `offset` that may be other than zero; `nil` if there is none.

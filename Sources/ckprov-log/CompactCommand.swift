@@ -29,9 +29,11 @@ struct CompactCommand: ParsableCommand {
       for id in try ids() where out.isOpen {
         do throws(LogError) {
           let result = try storage.store.compact(id, level: level, isPlan: dryRun)
-          if result.filesBefore > 0 || !sessions.isEmpty { try out.line(line(id, result)) }
+          if result.filesBefore + result.filesRemoved > 0 || !sessions.isEmpty { try out.line(line(id, result)) }
           try out.flush()
         } catch {
+          // Removed since it was listed.
+          if error.code == .notFound, sessions.isEmpty { continue }
           failure = fail(error)
         }
       }
@@ -53,10 +55,11 @@ struct CompactCommand: ParsableCommand {
   }
 
   private func line(_ id: SessionID, _ result: Compaction) -> String {
-    guard result.filesBefore > 0 else { return "\(id)  nothing to do" }
     let files = { (count: Int) in count == 1 ? "1 file" : "\(count) files" }
+    let removed = result.filesRemoved > 0 ? "\(files(result.filesRemoved)) of interrupted work removed" : nil
+    guard result.filesBefore > 0 else { return "\(id)  \(removed ?? "nothing to do")" }
     let before = "\(id)  \(files(result.filesBefore)), \(sizeText(result.bytesBefore))"
     guard let after = result.bytesAfter else { return "\(before): would become \(files(result.filesAfter))" }
-    return "\(before) -> \(files(result.filesAfter)), \(sizeText(after))"
+    return "\(before) -> \(files(result.filesAfter)), \(sizeText(after))\(removed.map { "; \($0)" } ?? "")"
   }
 }

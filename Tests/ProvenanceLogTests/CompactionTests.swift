@@ -312,8 +312,47 @@ struct CompactionTests {
     for (name, bytes) in raw { try disk.write(bytes, to: log.path(of: name)) }
     try disk.write([1, 2, 3], to: log.path(of: ".00000000000000000007.seg.lz4.tmp"))
     #expect(try storage.seqs("a") == Array(1...30))
-    try compact()
+    #expect(try storage.store.compact(try SessionID("a")).filesRemoved == raw.count + 1)
     #expect(try storage.contents() == expected)
+  }
+
+  /// A damaged sealed file beside the whole ones that it was made of: they are read, gone on with and compacted, and it is set aside.
+  @Test(arguments: ["chunk", "trailer", "empty"])
+  func damagedSealedFileBesideWholeOnes(_ damage: String) throws {
+    try record()
+    let log = try storage.log("a")
+    let raw = try log.segments().map { ($0.description, try disk.bytes(of: log.path(of: $0.description))) }
+    try compact()
+    for (name, bytes) in raw { try disk.write(bytes, to: log.path(of: name)) }
+    let sealed = log.path(of: "00000000000000000000.seg.lz4")
+    let size = try #require(try disk.status(of: sealed)?.size)
+    switch damage {
+    case "chunk": try disk.flipBit(at: 100, of: sealed)
+    case "trailer": try disk.flipBit(at: size - 10, of: sealed)
+    default: try disk.cut(sealed, to: 0)
+    }
+    #expect(try storage.seqs("a") == Array(1...30))
+    #expect(try storage.resume("a").recordAction(action()).seq == 31)
+    #expect(try storage.store.compact(try SessionID("a")).filesRemoved == 1)
+    #expect(try storage.seqs("a") == Array(1...31))
+    #expect(try names().first == ".00000000000000000000.seg.lz4.aside")
+    #expect(try !storage.verify("a").isDamaged)
+  }
+
+  /// Files whose frames stand in a sealed one go only if they are the same there.
+  @Test func anotherSealedFileBesideWholeOnes() throws {
+    try record()
+    let log = try storage.log("a")
+    let raw = try log.segments().map { ($0.description, try disk.bytes(of: log.path(of: $0.description))) }
+    let other = try Storage()
+    let prov = try other.start("a", other.options { $0.segmentSizeMax = 2000 })
+    for _ in 0..<40 { try prov.recordAction(action()) }
+    try prov.close()
+    _ = try other.log("a").compact(try SessionID("a"))
+    let sealed = "00000000000000000000.seg.lz4"
+    try disk.write(try disk.bytes(of: other.log("a").path(of: sealed)), to: log.path(of: sealed))
+    #expect(errorCode { try compact() } == .corrupt)
+    #expect(try raw.allSatisfy { try disk.bytes(of: log.path(of: $0.0)) == $0.1 })
   }
 
   /// What stood behind the end of a crashed writer's file is kept beside the log; a mark alone is not.

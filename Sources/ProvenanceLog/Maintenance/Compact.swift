@@ -11,6 +11,8 @@ public struct Compaction: Sendable, Equatable {
   public var bytesBefore: UInt64 = 0
   /// `nil` for a plan: only packing shows it.
   public var bytesAfter: UInt64?
+  /// Files that interrupted work had left, and that are gone now.
+  public var filesRemoved = 0
 }
 
 extension SessionStore {
@@ -26,8 +28,8 @@ extension SessionStore {
     precondition(level.map { 1...12 ~= $0 } ?? true, "LZ4 has the levels 1 to 12")
     let log = directory.log(of: id)
     let rules = CompactionRules(level: level)
-    let steps = isPlan ? try log.planCompaction(of: id, rules) : try log.compact(id, rules)
     var result = Compaction(bytesAfter: isPlan ? nil : 0)
+    let steps = isPlan ? try log.planCompaction(of: id, rules) : try log.compact(id, rules) { result.filesRemoved = $0.count }
     for step in steps {
       result.filesBefore += step.files.count
       result.filesAfter += 1

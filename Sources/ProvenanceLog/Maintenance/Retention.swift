@@ -107,6 +107,7 @@ extension SessionsDirectory {
 
   /// Removes them together, for the two syncs that it takes cost the most.
   private func remove(_ batch: inout [Removal], isDryRun: Bool, _ report: inout RetentionReport) {
+    guard !batch.isEmpty else { return }
     let errors = isDryRun ? batch.map { _ in nil } : remove(batch.map(\.use.session))
     for (removal, error) in zip(batch, errors) {
       let use = removal.use

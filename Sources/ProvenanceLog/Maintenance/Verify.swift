@@ -77,8 +77,9 @@ private struct Verifier {
   private var firstCheckpoint: Checkpoint?
   /// Frames that are lost are missing in the summary, too.
   private var canCompare = true
-  private var file: (name: SegmentFileName, closingCheckpoint: [UInt8]?)?
+  private var file: (name: SegmentFileName, identity: [UInt64], closing: (checkpoint: [UInt8], lastSequence: UInt64)?)?
   private var lastOffset: UInt64 = 0
+  private var lastSequence: UInt64 = 0
 
   init(_ id: SessionID, isDeep: Bool) {
     self.id = id
@@ -91,9 +92,9 @@ private struct Verifier {
   }
 
   mutating func take(_ frame: FrameHeader, _ reader: inout LogReader) throws(LogError) {
-    if file?.name != reader.fileName {
+    if file?.identity != reader.fileIdentity {
       closeFile()
-      file = (reader.fileName, reader.closingCheckpoint)
+      file = (reader.fileName, reader.fileIdentity, reader.closing)
     }
     let place = reader.place
     let payload = try reader.payload
@@ -105,6 +106,7 @@ private struct Verifier {
       take(Damage(cause, error.message, segment: place.segment, offset: place.offset, sequences: frame.sequence..<frame.sequence + 1))
     }
     lastOffset = place.offset
+    lastSequence = frame.sequence
     result.frames += 1
     if frame.kind == .action { result.actions += 1 }
     result.bytes += UInt64(frame.frameSize)
@@ -127,9 +129,10 @@ private struct Verifier {
 
   /// Behind the last frame of a file.
   private mutating func closeFile() {
-    guard let file, let payload = file.closingCheckpoint else { return }
+    // One that has made way for a wider one, in which reading goes on, was not read to its end.
+    guard let file, let closing = file.closing, closing.lastSequence == lastSequence else { return }
     do throws(LogError) {
-      try compare(try payload.withRawBytes { bytes throws(LogError) in try Checkpoint(payload: bytes) })
+      try compare(try closing.checkpoint.withRawBytes { bytes throws(LogError) in try Checkpoint(payload: bytes) })
     } catch {
       let next = result.frames
       take(Damage(.checkpoint, "closing \(error.message)", segment: file.name.description, offset: lastOffset, sequences: next..<next))

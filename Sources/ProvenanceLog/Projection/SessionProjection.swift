@@ -13,7 +13,6 @@ package struct SessionProjection: ~Copyable {
 
   private var reader: LogReader
   private let state: Checkpoint
-  private let endSequence: UInt64
   private let level: Int
   private var recomputed = SummaryBuilder()
   private var output = ByteBuffer(capacity: Self.blockSize + 4096)
@@ -24,12 +23,9 @@ package struct SessionProjection: ~Copyable {
   private enum Part { case header, frames, action, footer, done }
   private static let blockSize = 1 << 18
 
-  private init(
-    _ reader: consuming LogReader, _ state: Checkpoint, upTo endSequence: UInt64, _ ending: LogEnding, damage: LogError?, level: Int
-  ) {
+  private init(_ reader: consuming LogReader, _ state: Checkpoint, _ ending: LogEnding, damage: LogError?, level: Int) {
     self.reader = reader
     self.state = state
-    self.endSequence = endSequence
     self.damage = damage
     self.level = level
     bytesInDoubt = ending.bytesInDoubt
@@ -45,10 +41,7 @@ package struct SessionProjection: ~Copyable {
     } catch {
       guard error.code == .corrupt else { throw error }
     }
-    if let state {
-      return SessionProjection(
-        try LogReader.open(log, of: id), state.checkpoint, upTo: state.nextSequence, state.ending, damage: nil, level: level)
-    }
+    if let state { return SessionProjection(try LogReader.open(log, of: id), state.checkpoint, state.ending, damage: nil, level: level) }
     return try recomputing(log, of: id, level: level)
   }
 
@@ -57,12 +50,8 @@ package struct SessionProjection: ~Copyable {
     var reader = try LogReader.open(log, of: id)
     var summary = SummaryBuilder()
     var damage: LogError?
-    var end: UInt64 = 0
     do throws(LogError) {
-      while let frame = try reader.next() {
-        try summary.apply(frame.kind, payload: try reader.payload)
-        end = reader.nextSequence
-      }
+      while let frame = try reader.next() { try summary.apply(frame.kind, payload: try reader.payload) }
     } catch {
       guard error.code == .corrupt, summary.header != nil else { throw error }
       damage = error
@@ -70,8 +59,7 @@ package struct SessionProjection: ~Copyable {
     guard let state = summary.checkpoint else {
       throw LogError(.corrupt, "the log holds no start of a session", path: log.path)
     }
-    return SessionProjection(
-      try LogReader.open(log, of: id), state, upTo: end, reader.ending ?? .clean, damage: damage, level: level)
+    return SessionProjection(try LogReader.open(log, of: id), state, reader.ending ?? .clean, damage: damage, level: level)
   }
 
   /// What is projected.
@@ -119,9 +107,14 @@ package struct SessionProjection: ~Copyable {
     output.append("\"actions\": [")
   }
 
+  /// What is projected has been read. Told by what was recorded, not by sequences: those of the last frames change where a log is taken up again meanwhile.
+  private var isComplete: Bool {
+    recomputed.header != nil && recomputed.summary.actionCount == state.summary.actionCount && recomputed.summary.end == state.summary.end
+  }
+
   private mutating func nextFrame() throws(LogError) {
     do throws(LogError) {
-      guard reader.nextSequence < endSequence, let frame = try reader.next() else {
+      guard !isComplete, let frame = try reader.next(), frame.kind != .action || actions < state.summary.actionCount else {
         part = .footer
         return
       }
