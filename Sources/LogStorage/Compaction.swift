@@ -285,6 +285,11 @@ extension LogDirectory {
     var whole = LogReader(self, id, reading: try SegmentFile.open(name, in: self), of: [name])
     var other = try whole.next()
     for file in covered {
+      // Of a raw file and the sealed one that was made of it both may be left.
+      if other?.sequence ?? .max > file.firstSequence {
+        whole = LogReader(self, id, reading: try SegmentFile.open(name, in: self), of: [name])
+        other = try whole.next()
+      }
       var reader = LogReader(self, id, reading: try SegmentFile.open(file, in: self), of: [file])
       var sameSalt: UInt32?
       func differs(_ what: String) -> LogError {
