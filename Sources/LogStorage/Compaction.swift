@@ -108,8 +108,6 @@ extension LogDirectory {
     let temporary = path(of: step.result.temporaryName)
     let newest = step.next == nil ? try fileSystem.status(of: path(of: step.files.last!.description)) : nil
     do throws(LogError) {
-      // What is in the new file must be in the old one, too, whichever of them a power cut leaves.
-      if newest != nil { try SegmentFile.open(step.files.last!, in: self).sync() }
       let size = try write(step, id, rules, to: temporary)
       try check(step, id, against: temporary)
       guard step.files != [step.result] || size < step.sizeBefore, try replace(step, by: temporary, newest, lock) else {
