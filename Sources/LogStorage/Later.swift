@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Synchronization
 
 /// Calls `body` on another thread, `delay` from now or soon after.
 ///
@@ -71,12 +72,20 @@ private final class Alarm: @unchecked Sendable {
   }
 }
 
+/// What a thread is started with.
+private final class Box {
+  private let body: @Sendable () -> Void
+
+  init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+
+  static func run(_ pointer: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
+    Unmanaged<Box>.fromOpaque(pointer).takeRetainedValue().body()
+    return nil
+  }
+}
+
 /// - Returns: false if the system starts no more threads.
 private func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
-  final class Box {
-    let body: @Sendable () -> Void
-    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-  }
   var attributes = pthread_attr_t()
   pthread_attr_init(&attributes)
   defer { pthread_attr_destroy(&attributes) }
@@ -84,12 +93,29 @@ private func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
   pthread_attr_setstacksize(&attributes, 1 << 20)
   let box = Unmanaged.passRetained(Box(body))
   var thread = pthread_t()
-  let result = pthread_create(
-    &thread, &attributes,
-    { pointer in
-      Unmanaged<Box>.fromOpaque(pointer!).takeRetainedValue().body()
-      return nil
-    }, box.toOpaque())
+  let result = pthread_create(&thread, &attributes, { Box.run($0!) }, box.toOpaque())
   if result != 0 { box.release() }
   return result == 0
+}
+
+/// Runs `body` on `count` threads at once, with their numbers, and waits for all of them.
+package func runOnThreads<Result: Sendable>(_ count: Int, _ body: @escaping @Sendable (Int) -> Result) -> [Result] {
+  let results = Mutex([Result?](repeating: nil, count: count))
+  var threads: [pthread_t] = []
+  for number in 0..<count {
+    let box = Unmanaged.passRetained(
+      Box {
+        let result = body(number)
+        results.withLock { $0[number] = result }
+      })
+    var thread = pthread_t()
+    guard pthread_create(&thread, nil, { Box.run($0!) }, box.toOpaque()) == 0 else {
+      // Where the system starts no more threads, this one does it.
+      _ = Box.run(box.toOpaque())
+      continue
+    }
+    threads.append(thread)
+  }
+  for thread in threads { pthread_join(thread, nil) }
+  return results.withLock { $0.map { $0! } }
 }

@@ -18,7 +18,7 @@ struct Command: AsyncParsableCommand {
     version: "1.0.0 (log format 1)",
     subcommands: [
       RecordCommand.self, ProjectCommand.self, CatCommand.self, ShowCommand.self, ListCommand.self, StatsCommand.self, VerifyCommand.self,
-      DumpCommand.self, RecoverCommand.self, CompactCommand.self, RetainCommand.self, ImportCommand.self, DemoCommand.self,
+      DumpCommand.self, RecoverCommand.self, CompactCommand.self, RetainCommand.self, ImportCommand.self, DemoCommand.self, BenchCommand.self,
     ])
 
   static func main() async {

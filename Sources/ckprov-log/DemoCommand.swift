@@ -164,7 +164,7 @@ private struct Demo {
   }
 }
 
-private func removeTree(_ tree: String) {
+func removeTree(_ tree: String) {
   let fileSystem = DiskFileSystem()
   guard (try? fileSystem.status(of: tree))??.kind == .directory else {
     try? fileSystem.remove(tree)
