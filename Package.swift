@@ -34,9 +34,10 @@ let package = Package(
     // Bottom to top: each room knows only those above it in this list.
     .target(name: "CChecksum", cSettings: strictC),
     .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+    .target(name: "CText", cSettings: strictC),
     .target(name: "CLinux", cSettings: strictC),
     .target(name: "ProvenanceModel", swiftSettings: strict),
-    .target(name: "LogFormat", dependencies: ["ProvenanceModel", "CChecksum", "CLZ4"], swiftSettings: strict),
+    .target(name: "LogFormat", dependencies: ["ProvenanceModel", "CChecksum", "CText", "CLZ4"], swiftSettings: strict),
     .target(name: "LogStorage", dependencies: ["LogFormat", "ProvenanceModel", "CLinux", systemPackage], swiftSettings: strict),
     .target(name: "ProvenanceLog", dependencies: ["LogStorage", "LogFormat", "ProvenanceModel"], swiftSettings: strict),
     .executableTarget(name: "ckprov-log", dependencies: ["ProvenanceLog", argumentParser, subprocess, systemPackage], swiftSettings: strict),

@@ -33,16 +33,17 @@ uint32_t ckprov_crc32c_portable(uint32_t seed, const void *bytes, size_t size) {
 
 #include <nmmintrin.h>
 
-// Three streams hide the latency of the crc32 instruction. Their results are joined by shifting a CRC over
-// STREAM zero bytes, which is a multiplication by a constant in GF(2), kept as four tables of a byte each.
-#define STREAM 1024
-static uint32_t shift[4][256];
+// Three streams hide the latency of the crc32 instruction. Their results are joined by shifting a CRC over the zero bytes
+// of a stream, which is a multiplication by a constant in GF(2), kept as four tables of a byte each.
+#define LONG_STREAM 1024
+#define SHORT_STREAM 256
+static uint32_t long_shift[4][256], short_shift[4][256];
 
-__attribute__((constructor)) static void fill_shift(void) {
+static void fill_shift(uint32_t shift[4][256], int stream) {
   uint32_t of_bit[32];
   for (int bit = 0; bit < 32; bit++) {
     uint32_t crc = 1u << bit;
-    for (int i = 0; i < STREAM * 8; i++) crc = (crc >> 1) ^ (0x82F63B78u & (0u - (crc & 1)));
+    for (int i = 0; i < stream * 8; i++) crc = (crc >> 1) ^ (0x82F63B78u & (0u - (crc & 1)));
     of_bit[bit] = crc;
   }
   for (int byte = 0; byte < 4; byte++)
@@ -54,7 +55,12 @@ __attribute__((constructor)) static void fill_shift(void) {
     }
 }
 
-static inline uint32_t shifted(uint32_t crc) {
+__attribute__((constructor)) static void fill_shifts(void) {
+  fill_shift(long_shift, LONG_STREAM);
+  fill_shift(short_shift, SHORT_STREAM);
+}
+
+static inline uint32_t shifted(uint32_t crc, const uint32_t shift[4][256]) {
   return shift[0][crc & 0xFF] ^ shift[1][crc >> 8 & 0xFF] ^ shift[2][crc >> 16 & 0xFF] ^ shift[3][crc >> 24];
 }
 
@@ -64,26 +70,23 @@ static inline uint64_t load(const uint8_t *p) {
   return word;
 }
 
+__attribute__((target("sse4.2"))) static inline uint64_t three_streams(uint64_t a, const uint8_t *p, int stream, const uint32_t shift[4][256]) {
+  uint64_t b = 0, c = 0;
+  for (int i = 0; i < stream; i += 8) {
+    a = _mm_crc32_u64(a, load(p + i));
+    b = _mm_crc32_u64(b, load(p + stream + i));
+    c = _mm_crc32_u64(c, load(p + 2 * stream + i));
+  }
+  a = shifted((uint32_t)a, shift) ^ b;
+  return shifted((uint32_t)a, shift) ^ c;
+}
+
 __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t seed, const void *bytes, size_t size) {
   const uint8_t *p = bytes;
   uint64_t a = ~seed;
-  while (size >= 3 * STREAM) {
-    uint64_t b = 0, c = 0;
-    for (int i = 0; i < STREAM; i += 8) {
-      a = _mm_crc32_u64(a, load(p + i));
-      b = _mm_crc32_u64(b, load(p + STREAM + i));
-      c = _mm_crc32_u64(c, load(p + 2 * STREAM + i));
-    }
-    a = shifted((uint32_t)a) ^ b;
-    a = shifted((uint32_t)a) ^ c;
-    p += 3 * STREAM;
-    size -= 3 * STREAM;
-  }
-  while (size >= 8) {
-    a = _mm_crc32_u64(a, load(p));
-    p += 8;
-    size -= 8;
-  }
+  for (; size >= 3 * LONG_STREAM; p += 3 * LONG_STREAM, size -= 3 * LONG_STREAM) a = three_streams(a, p, LONG_STREAM, long_shift);
+  for (; size >= 3 * SHORT_STREAM; p += 3 * SHORT_STREAM, size -= 3 * SHORT_STREAM) a = three_streams(a, p, SHORT_STREAM, short_shift);
+  for (; size >= 8; p += 8, size -= 8) a = _mm_crc32_u64(a, load(p));
   uint32_t crc = (uint32_t)a;
   while (size--) crc = _mm_crc32_u8(crc, *p++);
   return ~crc;

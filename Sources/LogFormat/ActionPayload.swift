@@ -1,74 +1,6 @@
 package import ProvenanceModel
 
-// Action payloads (Format/record.md): written once, in place, behind their frame header; read whole, or only as far as a summary needs.
-
-extension ByteBuffer {
-  /// Appends the payload of an action.
-  ///
-  /// - Parameters:
-  ///   - kernel: the kernel's name as passed, never empty unless the session's own is.
-  ///   - diffSummary: see `Action.diffSummary()`.
-  /// - Throws: `LogError` `tooLarge` if a payload nests too deep; nothing is appended then.
-  package mutating func appendAction(
-    _ action: Action, seq: Int64, kernel: JSONString, generatedAt: Timestamp, diffSummary: JSONString?
-  ) throws(LogError) {
-    let fixed = 512
-    let strings =
-      encodedSizeMax(action.actionType) * 2 + encodedSizeMax(action.outcome) + encodedSizeMax(kernel) * 2 + encodedSizeMax(action.note)
-    let optional = (action.viaEdge.map(encodedSizeMax) ?? 0) + (diffSummary.map(encodedSizeMax) ?? 0)
-    let states = try payloadSizeMax(action.beforeState) + payloadSizeMax(action.afterState)
-    let payloads = try payloadSizeMax(action.intent) + payloadSizeMax(action.evidence) + states
-
-    var out = room(for: fixed + strings + optional + payloads)
-    out = write(seq, to: copy("{\"seq\":", to: out))
-    out = write(action.actionType, to: copy(",\"action_type\":", to: out))
-    out = write(action.outcome, to: copy(",\"outcome\":", to: out))
-    out = writeEscaped(kernel, to: copy(",\"urn\":\"ckp://Action#", to: out))
-    out = writeEscaped(action.actionType, to: write(UInt8(ascii: "/"), to: out))
-    let milliseconds = generatedAt.milliseconds
-    if milliseconds != 0 { out = write(milliseconds, to: write(UInt8(ascii: "-"), to: out)) }
-    out = writeKernelURN(kernel, to: copy("\",\"kernel\":\"", to: out))
-    out = write(UInt8(ascii: "\""), to: out)
-    if let viaEdge = action.viaEdge { out = write(viaEdge, to: copy(",\"via_edge\":", to: out)) }
-    if let intent = action.intent { out = write(intent, to: copy(",\"intent\":", to: out)) }
-    if let evidence = action.evidence { out = write(evidence, to: copy(",\"evidence\":", to: out)) }
-    if let beforeState = action.beforeState { out = write(beforeState, to: copy(",\"before_state\":", to: out)) }
-    if let afterState = action.afterState { out = write(afterState, to: copy(",\"after_state\":", to: out)) }
-    if let diffSummary { out = LogFormat.write(diffSummary, to: copy(",\"diff_summary\":", to: out)) }
-    out = LogFormat.write(action.attempt, to: copy(",\"attempt\":", to: out))
-    out = LogFormat.write(generatedAt, to: copy(",\"generated_at\":", to: out))
-    out = LogFormat.write(action.note, to: copy(",\"note\":", to: out))
-    commit(upTo: LogFormat.write(UInt8(ascii: "}"), to: out))
-  }
-}
-
-/// `ckp://…` passes as it is; anything else becomes `ckp://Kernel#NAME:v1.0`.
-private func writeKernelURN(_ kernel: JSONString, to out: OutPointer) -> OutPointer {
-  if kernel.isURN { return writeEscaped(kernel, to: out) }
-  return copy(":v1.0", to: writeEscaped(kernel, to: copy("ckp://Kernel#", to: out)))
-}
-
-extension JSONString {
-  fileprivate var isURN: Bool {
-    guard case .text(let text) = storage else { return bytes.starts(with: "ckp://".utf8) }
-    return text.utf8.starts(with: "ckp://".utf8)
-  }
-}
-
-private func payloadSizeMax(_ payload: Payload?) throws(LogError) -> Int {
-  switch payload {
-  case nil: 0
-  case .object(let object): try encodedSizeMax(object, depth: 1)
-  case .raw(let raw): raw.bytes.count
-  }
-}
-
-private func write(_ payload: Payload, to out: OutPointer) -> OutPointer {
-  switch payload {
-  case .object(let object): write(object, to: out)
-  case .raw(let raw): copy(raw.bytes, to: out)
-  }
-}
+// Action payloads (Format/record.md), read whole, or only as far as a summary needs. EncodedActions writes them.
 
 extension RawJSON {
   /// The object that it means, members that are null included.
@@ -89,32 +21,36 @@ extension Payload {
   }
 }
 
-extension Action {
-  /// What differs between the two states, if both are there and not empty; taken before members that are null are left out.
-  package func diffSummary() throws(LogError) -> JSONString? {
-    guard let beforeState, let afterState else { return nil }
-    _ = try payloadSizeMax(beforeState) + payloadSizeMax(afterState)
-    return ProvenanceModel.diffSummary(before: try beforeState.object(), after: try afterState.object())
-  }
-}
-
 extension ActionRecord {
   /// - Throws: `LogError` `corrupt` if the payload is not what Format/record.md says.
   package init(payload bytes: UnsafeRawBufferPointer) throws(LogError) {
     let fields = try Fields(bytes, "action")
     self.init(
       seq: try fields.integer("seq"), actionType: try fields.string("action_type"), outcome: try fields.string("outcome"),
-      urn: try fields.string("urn"), kernel: try fields.string("kernel"), viaEdge: try fields.optionalString("via_edge"),
-      intent: try fields.optionalPayload("intent"), evidence: try fields.optionalPayload("evidence"),
+      viaEdge: try fields.optionalString("via_edge"), intent: try fields.optionalPayload("intent"), evidence: try fields.optionalPayload("evidence"),
       beforeState: try fields.optionalPayload("before_state"), afterState: try fields.optionalPayload("after_state"),
-      diffSummary: try fields.optionalString("diff_summary"), attempt: try fields.integer("attempt"),
-      generatedAt: try fields.timestamp("generated_at"), note: try fields.string("note"))
+      attempt: try fields.integer("attempt"), generatedAt: try fields.timestamp("generated_at"), note: try fields.string("note"),
+      derived: .read(
+        urn: try fields.string("urn"), kernel: try fields.string("kernel"), diffSummary: try fields.optionalString("diff_summary")))
+  }
+
+  /// Of an action as it was given and recorded. - Parameter kernel: its name.
+  package init(_ action: Action, seq: Int64, kernel: JSONString, generatedAt: Timestamp) {
+    self.init(
+      seq: seq, actionType: action.actionType, outcome: action.outcome, viaEdge: action.viaEdge, intent: action.intent, evidence: action.evidence,
+      beforeState: action.beforeState, afterState: action.afterState, attempt: action.attempt, generatedAt: generatedAt, note: action.note,
+      derived: .ofKernel(name: kernel) { record in
+        // The states were found to be encodable.
+        var diff = DiffWriter()
+        return (try? diff.take(record.beforeState, record.afterState)) == true ? JSONString(wtf8: diff.summary) : nil
+      })
   }
 }
 
 /// What a summary needs of an action, found without decoding the rest: the leading members of the payload, as their JSON stands.
 package struct ActionOutline {
   package let seq: Int64
+  package var knownOutcome: KnownOutcome { KnownOutcome(utf8: outcome) }
   /// Inside of the JSON strings, still escaped.
   package let actionType: UnsafeRawBufferPointer
   package let outcome: UnsafeRawBufferPointer
@@ -159,7 +95,7 @@ package struct ActionOutline {
 package func generatedAt(ofAction payload: UnsafeRawBufferPointer) throws(LogError) -> Timestamp {
   var scanner = MemberScanner(payload)
   while let (key, value) = scanner.next() {
-    if key.elementsEqual("generated_at".utf8), let text = inside(value), let timestamp = Timestamp(ascii: Array(text)) { return timestamp }
+    if key.elementsEqual("generated_at".utf8), let text = inside(value), let timestamp = Timestamp(ascii: text) { return timestamp }
   }
   throw LogError(.corrupt, "the action record has no generated_at")
 }

@@ -4,7 +4,9 @@ package import ProvenanceModel
 ///
 /// Writers of bytes ask for room once, write through the pointer, and say how far they came; so the hot loops hold a pointer in a register and
 /// no capacity is looked at per byte.
-package struct ByteBuffer: ~Copyable {
+///
+/// Unchecked: nobody else has a pointer to its memory.
+package struct ByteBuffer: ~Copyable, @unchecked Sendable {
   private var base: UnsafeMutableRawPointer
   private var capacity: Int
   package private(set) var count = 0
@@ -24,6 +26,14 @@ package struct ByteBuffer: ~Copyable {
   package mutating func room(for size: Int) -> UnsafeMutablePointer<UInt8> {
     if capacity - count < size { grow(toHold: count + size) }
     return (base + count).assumingMemoryBound(to: UInt8.self)
+  }
+
+  /// The same behind `out`, up to which something was written since: `out` itself while there is room.
+  @inline(__always)
+  mutating func room(for size: Int, behind out: UnsafeMutablePointer<UInt8>) -> UnsafeMutablePointer<UInt8> {
+    if (base + capacity) - UnsafeMutableRawPointer(out) >= size { return out }
+    commit(upTo: out)
+    return room(for: size)
   }
 
   /// All room that is there, at least `size`: for reads into the buffer.
@@ -118,6 +128,28 @@ package struct ByteBuffer: ~Copyable {
     base = moved
     capacity = larger
   }
+}
+
+/// Whether the same bytes stand in both.
+@inline(__always)
+func isEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+  guard a.count == b.count else { return false }
+  var at = 0
+  while a.count - at >= 8 {
+    if a.loadUnaligned(fromByteOffset: at, as: UInt64.self) != b.loadUnaligned(fromByteOffset: at, as: UInt64.self) { return false }
+    at += 8
+  }
+  while at < a.count {
+    if a[at] != b[at] { return false }
+    at += 1
+  }
+  return true
+}
+
+/// Whether `bytes` are those of `text`.
+@inline(__always)
+func isEqual(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
+  isEqual(bytes, UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
 }
 
 extension UnsafeRawBufferPointer {

@@ -11,8 +11,8 @@ package struct JSONParser {
   private let bytes: UnsafeRawBufferPointer
   /// Offset of the next byte.
   package private(set) var position = 0
-  private var depth: Int
-  package fileprivate(set) var metNullMember = false
+  private(set) var depth: Int
+  package var metNullMember = false
   /// Offset of the key that was read last.
   package private(set) var keyOffset = 0
 
@@ -253,34 +253,6 @@ package struct JSONParser {
     }
   }
 
-  /// Copies what needs no escape: up to the next quote, backslash, control character, DEL or byte beyond ASCII. May store up to 8 bytes more.
-  mutating func copyPlain(to start: OutPointer) -> OutPointer {
-    var out = start
-    let ones: UInt64 = 0x0101_0101_0101_0101
-    while bytes.count - position >= 8 {
-      let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self))
-      UnsafeMutableRawPointer(out).storeBytes(of: word.littleEndian, as: UInt64.self)
-      let quote = word ^ ones &* 0x22
-      let backslash = word ^ ones &* 0x5C
-      let flags =
-        (word | (word &+ ones) | (quote &- ones) | (backslash &- ones) | (word &- ones &* 0x20)) & (ones &* 0x80)
-      if flags == 0 {
-        position += 8
-        out += 8
-        continue
-      }
-      // The lowest flag is true; those above it may come of a borrow.
-      let plain = flags.trailingZeroBitCount / 8
-      position += plain
-      return out + plain
-    }
-    while let byte = peek(), byte >= 0x20, byte < 0x7F, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
-      out = write(byte, to: out)
-      position += 1
-    }
-    return out
-  }
-
   /// Offset of the next quote, backslash or control character.
   private func endOfPlain(from start: Int) -> Int {
     var at = start
@@ -357,10 +329,9 @@ extension JSONValue {
   /// Compact JSON in pure ASCII, as Python's `json.dumps(value, separators=(",", ":"))`.
   /// - Throws: `LogError` `tooLarge` if it nests deeper than a record may.
   package func compactJSON(keepingNulls: Bool = true) throws(LogError) -> [UInt8] {
-    let value = self
-    return [UInt8](unsafeUninitializedCapacity: try encodedSizeMax(value, depth: 0)) { buffer, count in
-      count = write(value, keepingNulls: keepingNulls, to: buffer.baseAddress!) - buffer.baseAddress!
-    }
+    var buffer = ByteBuffer(capacity: 1024)
+    try buffer.append(self, keepingNulls: keepingNulls)
+    return Array(buffer.bytes)
   }
 }
 

@@ -1,11 +1,15 @@
-internal import ProvenanceModel
+internal import CText
+package import ProvenanceModel
 
 // Compact JSON in pure ASCII, as Python's `json.dumps(value, separators=(",", ":"))` prints it (Format/record.md).
 //
-// Every function takes the place to write to and returns the place behind what it wrote, so that the pointer stays in a register; the room is
-// reserved before, by the `encodedSizeMax` of the whole.
+// Every function takes the place to write to and returns the place behind what it wrote, so that the pointer stays in a register. Room is asked for
+// once per string or other value: what a value needs, and `slack` for the punctuation behind it.
 
 typealias OutPointer = UnsafeMutablePointer<UInt8>
+
+/// More than any number, timestamp or word takes, with the punctuation around it and what a copy may store behind its end.
+let slack = 64
 
 @inline(__always)
 func write(_ byte: UInt8, to out: OutPointer) -> OutPointer {
@@ -20,108 +24,173 @@ func copy(_ text: StaticString, to out: OutPointer) -> OutPointer {
   return out + text.utf8CodeUnitCount
 }
 
-func copy(_ bytes: [UInt8], to out: OutPointer) -> OutPointer {
-  bytes.withUnsafeBufferPointer { if let base = $0.baseAddress { out.update(from: base, count: $0.count) } }
+@inline(__always)
+func copy(_ bytes: UnsafeRawBufferPointer, to out: OutPointer) -> OutPointer {
+  if let base = bytes.baseAddress { UnsafeMutableRawPointer(out).copyMemory(from: base, byteCount: bytes.count) }
   return out + bytes.count
 }
 
 // MARK: Values
 
-/// An upper bound of what `write(_:to:)` needs for `value`, which stands `depth` levels deep in its record.
-/// - Throws: `LogError` `tooLarge` if it nests deeper than a record may.
-func encodedSizeMax(_ value: JSONValue, depth: Int) throws(LogError) -> Int {
-  switch value {
-  case .null, .bool: return 5
-  case .integer: return 20
-  case .largeInteger(let integer): return integer.digits.utf8.count
-  case .double: return 32
-  case .string(let string): return encodedSizeMax(string)
-  case .array(let elements):
-    try checkDepth(depth)
-    var size = 2
-    for index in elements.indices { size += 1 + (try encodedSizeMax(elements[index], depth: depth + 1)) }
-    return size
-  case .object(let object): return try encodedSizeMax(object, depth: depth)
+extension ByteBuffer {
+  /// - Parameters:
+  ///   - keepingNulls: false leaves out members that are null, in objects at any depth; elements stay.
+  ///   - depth: how deep `value` stands in its record.
+  /// - Throws: `LogError` `tooLarge` if it nests deeper than a record may; nothing is appended then.
+  package mutating func append(_ value: JSONValue, keepingNulls: Bool = true, depth: Int = 0) throws(LogError) {
+    let start = count
+    do throws(LogError) {
+      commit(upTo: try write(value, keepingNulls, depth, to: room(for: slack)))
+    } catch {
+      truncate(to: start)
+      throw error
+    }
   }
-}
 
-func encodedSizeMax(_ object: JSONObject, depth: Int) throws(LogError) -> Int {
-  try checkDepth(depth)
-  var size = 2
-  for index in object.keys.indices {
-    size += 2 + encodedSizeMax(object.keys[index]) + (try encodedSizeMax(object.values[index], depth: depth + 1))
+  private mutating func write(_ value: JSONValue, _ keepingNulls: Bool, _ depth: Int, to start: OutPointer) throws(LogError) -> OutPointer {
+    switch value {
+    case .string(let string): return write(string, to: start)
+    case .integer(let integer): return LogFormat.write(integer, to: room(for: slack, behind: start))
+    case .double(let double): return LogFormat.write(double, to: room(for: slack, behind: start))
+    case .bool(true): return copy("true", to: room(for: slack, behind: start))
+    case .bool(false): return copy("false", to: room(for: slack, behind: start))
+    case .null: return copy("null", to: room(for: slack, behind: start))
+    case .object(let object): return try write(object, keepingNulls, depth, to: start)
+    case .largeInteger(let integer):
+      let digits = Array(integer.digits.utf8)
+      let out = room(for: digits.count + slack, behind: start)
+      return digits.withUnsafeBytes { copy($0, to: out) }
+    case .array(let elements):
+      try checkDepth(depth)
+      var out = LogFormat.write(UInt8(ascii: "["), to: room(for: slack, behind: start))
+      for index in elements.indices {
+        if index > 0 { out = LogFormat.write(UInt8(ascii: ","), to: out) }
+        out = try write(elements[index], keepingNulls, depth + 1, to: out)
+      }
+      return LogFormat.write(UInt8(ascii: "]"), to: room(for: slack, behind: out))
+    }
   }
-  return size
+
+  /// An object that stands `depth` levels deep in its record.
+  mutating func write(_ object: JSONObject, _ keepingNulls: Bool, _ depth: Int, to start: OutPointer) throws(LogError) -> OutPointer {
+    try checkDepth(depth)
+    var out = LogFormat.write(UInt8(ascii: "{"), to: room(for: slack, behind: start))
+    let (keys, values) = (object.keys, object.values)
+    out = try keys.withUnsafeBufferPointer { keys throws(LogError) in
+      try values.withUnsafeBufferPointer { values throws(LogError) in
+        var out = out
+        var isFirst = true
+        for index in keys.indices {
+          if !keepingNulls, case .null = values[index] { continue }
+          if !isFirst { out = LogFormat.write(UInt8(ascii: ","), to: out) }
+          isFirst = false
+          out = LogFormat.write(UInt8(ascii: ":"), to: write(keys[index], to: out))
+          out = try write(values[index], keepingNulls, depth + 1, to: out)
+        }
+        return out
+      }
+    }
+    return LogFormat.write(UInt8(ascii: "}"), to: room(for: slack, behind: out))
+  }
+
+  /// With its quotes.
+  mutating func write(_ string: JSONString, to start: OutPointer) -> OutPointer {
+    let out = LogFormat.write(UInt8(ascii: "\""), to: start)
+    return LogFormat.write(UInt8(ascii: "\""), to: writeEscaped(string, to: out))
+  }
+
+  /// Without quotes.
+  @inline(__always)
+  mutating func writeEscaped(_ string: JSONString, to start: OutPointer) -> OutPointer {
+    switch string.storage {
+    case .text(let text):
+      // Swift's own strings are contiguous.
+      return text.utf8.withContiguousStorageIfAvailable { writeEscaped($0, to: start) }!
+    case .surrogates(let bytes):
+      return bytes.withUnsafeBufferPointer { writeEscaped($0, to: start) }
+    }
+  }
+
+  /// WTF-8 to the inside of a JSON string.
+  @inline(__always)
+  mutating func writeEscaped(_ bytes: UnsafeBufferPointer<UInt8>, to start: OutPointer) -> OutPointer {
+    // One byte of UTF-8 becomes at most six of JSON.
+    let out = room(for: bytes.count * 6 + slack, behind: start)
+    guard let base = bytes.baseAddress else { return out }
+    let plain = ckprov_copy_plain(out, base, bytes.count)
+    return plain == bytes.count ? out + plain : writeEscapedRest(base + plain, base + bytes.count, to: out + plain)
+  }
 }
 
 private func checkDepth(_ depth: Int) throws(LogError) {
   guard depth < JSONParser.depthMax else { throw LogError(.tooLarge, "nested deeper than \(JSONParser.depthMax) levels; flatten it") }
 }
 
-/// One byte of UTF-8 becomes at most six of JSON; the writer may also store up to 8 bytes at once.
-func encodedSizeMax(_ string: JSONString) -> Int { string.byteCount * 6 + 10 }
-
-/// `keepingNulls` false leaves out members that are null, in objects at any depth; elements stay.
-func write(_ value: JSONValue, keepingNulls: Bool = false, to start: OutPointer) -> OutPointer {
-  var out = start
-  switch value {
-  case .null: return copy("null", to: out)
-  case .bool(true): return copy("true", to: out)
-  case .bool(false): return copy("false", to: out)
-  case .integer(let integer): return write(integer, to: out)
-  case .largeInteger(let integer): return copy(Array(integer.digits.utf8), to: out)
-  case .double(let double): return write(double, to: out)
-  case .string(let string): return write(string, to: out)
-  case .array(let elements):
-    out = write(UInt8(ascii: "["), to: out)
-    for index in elements.indices {
-      if index > 0 { out = write(UInt8(ascii: ","), to: out) }
-      out = write(elements[index], keepingNulls: keepingNulls, to: out)
-    }
-    return write(UInt8(ascii: "]"), to: out)
-  case .object(let object): return write(object, keepingNulls: keepingNulls, to: out)
-  }
-}
-
-func write(_ object: JSONObject, keepingNulls: Bool = false, to start: OutPointer) -> OutPointer {
-  var out = write(UInt8(ascii: "{"), to: start)
-  let first = out
-  for index in object.keys.indices {
-    if case .null = object.values[index], !keepingNulls { continue }
-    if out != first { out = write(UInt8(ascii: ","), to: out) }
-    out = write(object.keys[index], to: out)
-    out = write(UInt8(ascii: ":"), to: out)
-    out = write(object.values[index], keepingNulls: keepingNulls, to: out)
-  }
-  return write(UInt8(ascii: "}"), to: out)
-}
-
 /// As Python's `json` prints floats.
 func write(_ value: Double, to out: OutPointer) -> OutPointer {
+  if let end = writeShort(value, to: out) { return end }
   if value.isNaN { return copy("NaN", to: out) }
   if value.isInfinite { return value < 0 ? copy("-Infinity", to: out) : copy("Infinity", to: out) }
   var text = pythonRepr(value)
-  return text.withUTF8 {
-    out.update(from: $0.baseAddress!, count: $0.count)
-    return out + $0.count
-  }
+  return text.withUTF8 { copy(UnsafeRawBufferPointer($0), to: out) }
 }
 
-func write(_ value: Int64, to start: OutPointer) -> OutPointer {
-  let out = value < 0 ? write(UInt8(ascii: "-"), to: start) : start
-  var rest = value.magnitude
-  var count = 1
-  var power: UInt64 = 10
-  while rest >= power {
-    count += 1
-    let (next, overflow) = power.multipliedReportingOverflow(by: 10)
-    if overflow { break }
-    power = next
+/// Floats with up to six places, as most have: a decimal of up to 15 digits that reads as `value` is the shortest one that does, since no two such decimals
+/// read as the same float. `nil` if there is none.
+private func writeShort(_ value: Double, to start: OutPointer) -> OutPointer? {
+  let magnitude = value.magnitude
+  guard 1e-3..<1e9 ~= magnitude else { return nil }
+  var power: Int64 = 1
+  for places in 0...6 {
+    // Exact: both below 2^53. The division rounds once, as reading the decimal does.
+    let scaled = Int64((magnitude * Double(power)).rounded())
+    if Double(scaled) / Double(power) == magnitude {
+      let (whole, fraction) = scaled.quotientAndRemainder(dividingBy: power)
+      let out = write(UInt8(ascii: "."), to: write(UInt64(whole), isNegative: value < 0, to: start))
+      return writeDigits(UInt64(fraction), count: max(places, 1), to: out)
+    }
+    power *= 10
   }
-  for place in stride(from: count - 1, through: 0, by: -1) {
-    out[place] = UInt8(truncatingIfNeeded: 0x30 + rest % 10)
-    rest /= 10
+  return nil
+}
+
+func write(_ value: Int64, to out: OutPointer) -> OutPointer {
+  write(value.magnitude, isNegative: value < 0, to: out)
+}
+
+@inline(__always)
+private func write(_ magnitude: UInt64, isNegative: Bool, to start: OutPointer) -> OutPointer {
+  let out = isNegative ? write(UInt8(ascii: "-"), to: start) : start
+  if magnitude < 10 { return write(UInt8(truncatingIfNeeded: 0x30 + magnitude), to: out) }
+  return writeDigits(magnitude, count: digitCount(magnitude), to: out)
+}
+
+private func digitCount(_ value: UInt64) -> Int {
+  // log10(2) is a little above 1233 / 4096.
+  let guess = (64 - value.leadingZeroBitCount) * 1233 >> 12
+  return value < powersOfTen[guess] ? guess : guess + 1
+}
+
+private let powersOfTen: InlineArray<20, UInt64> = [
+  1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000, 100_000_000_000, 1_000_000_000_000,
+  10_000_000_000_000, 100_000_000_000_000, 1_000_000_000_000_000, 10_000_000_000_000_000, 100_000_000_000_000_000, 1_000_000_000_000_000_000,
+  10_000_000_000_000_000_000,
+]
+
+/// The last `count` decimal digits of `value`, two at a time.
+private func writeDigits(_ value: UInt64, count: Int, to out: OutPointer) -> OutPointer {
+  let pairs: StaticString =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899"
+  var rest = value
+  var place = count
+  while place >= 2 {
+    let pair = Int(truncatingIfNeeded: rest % 100) * 2
+    rest /= 100
+    place -= 2
+    out[place] = pairs.utf8Start[pair]
+    out[place + 1] = pairs.utf8Start[pair + 1]
   }
+  if place == 1 { out[0] = UInt8(truncatingIfNeeded: 0x30 + rest % 10) }
   return out + count
 }
 
@@ -135,57 +204,16 @@ func write(_ timestamp: Timestamp, to out: OutPointer) -> OutPointer {
 
 // MARK: Strings
 
-/// With its quotes.
-@inline(__always)
-func write(_ string: JSONString, to out: OutPointer) -> OutPointer {
-  write(UInt8(ascii: "\""), to: writeEscaped(string, to: write(UInt8(ascii: "\""), to: out)))
-}
-
-/// Without quotes.
-@inline(__always)
-func writeEscaped(_ string: JSONString, to out: OutPointer) -> OutPointer {
-  switch string.storage {
-  case .text(let text):
-    return text.utf8Span.span.withUnsafeBufferPointer { writeEscaped($0, to: out) }
-  case .surrogates(let bytes):
-    return bytes.withUnsafeBufferPointer { writeEscaped($0, to: out) }
-  }
-}
-
-/// WTF-8 to the inside of a JSON string. Runs of eight bytes that need no escape are copied as one word.
-func writeEscaped(_ bytes: UnsafeBufferPointer<UInt8>, to start: OutPointer) -> OutPointer {
-  guard var from = bytes.baseAddress else { return start }
-  let end = from + bytes.count
-  var out = start
+/// What is not plain, and what follows it.
+private func writeEscapedRest(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, to out: OutPointer) -> OutPointer {
+  var (from, out) = (start, out)
   while from < end {
-    if end - from >= 8 {
-      let word = UnsafeRawPointer(from).loadUnaligned(as: UInt64.self)
-      if isPlain(word) {
-        UnsafeMutableRawPointer(out).storeBytes(of: word, as: UInt64.self)
-        from += 8
-        out += 8
-        continue
-      }
-    } else if bytes.count >= 8 {
-      // The rest, with the bytes before it that were plain and have been copied as they are.
-      let word = UnsafeRawPointer(end - 8).loadUnaligned(as: UInt64.self)
-      if isPlain(word) {
-        let rest = end - from
-        UnsafeMutableRawPointer(out + rest - 8).storeBytes(of: word, as: UInt64.self)
-        return out + rest
-      }
-    }
     (from, out) = writeEscapedScalar(from, to: out)
+    let plain = ckprov_copy_plain(out, from, end - from)
+    from += plain
+    out += plain
   }
   return out
-}
-
-/// No byte of `word` is below 0x20, above 0x7E, a quote or a backslash. (A borrow can only taint bytes above one that is flagged itself.)
-@inline(__always)
-private func isPlain(_ word: UInt64) -> Bool {
-  let ones: UInt64 = 0x0101_0101_0101_0101
-  let flags = word | (word &+ ones) | (word &- ones &* 0x20) | ((word ^ ones &* 0x22) &- ones) | ((word ^ ones &* 0x5C) &- ones)
-  return flags & (ones &* 0x80) == 0
 }
 
 /// One UTF-16 code unit, escaped if need be.

@@ -5,8 +5,7 @@ package struct SummaryBuilder: Sendable {
   /// `nil` until the session-started frame, or a checkpoint that was taken on trust.
   package private(set) var header: SessionHeader?
   package private(set) var summary = SessionSummary(kernelName: "")
-  /// The last action's kernel, escaped and not: most actions are of the one before.
-  private var lastKernel: (escaped: [UInt8], name: JSONString) = ([], "")
+  private var kernels = KernelNames()
 
   package init() {}
 
@@ -41,17 +40,12 @@ package struct SummaryBuilder: Sendable {
       guard action.seq >= summary.nextSeq, action.seq < Int64.max else {
         throw LogError(.corrupt, "action seq \(action.seq) comes after seq \(summary.nextSeq - 1)")
       }
-      summary.apply(seq: action.seq, outcome: try unescaped(action.outcome), kernelName: try kernel(action.kernelName))
+      summary.apply(seq: action.seq, outcome: action.knownOutcome, kernelName: try kernels.name(action.kernelName))
     case .sessionClosed:
       guard header != nil else { throw LogError(.corrupt, "the session is closed before it started") }
       summary.apply(try SessionEnd(payload: payload))
     default: break
     }
-  }
-
-  private mutating func kernel(_ escaped: UnsafeRawBufferPointer) throws(LogError) -> JSONString {
-    if !escaped.elementsEqual(lastKernel.escaped) { lastKernel = (Array(escaped), try unescaped(escaped)) }
-    return lastKernel.name
   }
 }
 

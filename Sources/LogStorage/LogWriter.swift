@@ -64,6 +64,13 @@ package struct LogWriter: ~Copyable {
     try endFrame(at: start, kind)
   }
 
+  /// - Throws: `LogError` `tooLarge`; nothing is appended then.
+  package mutating func append(actionOf seq: Int64, tail: UnsafeRawBufferPointer) throws(LogError) {
+    let start = buffer.beginFrame()
+    buffer.appendAction(seq: seq, tail: tail)
+    try endFrame(at: start, .action)
+  }
+
   /// Writes the buffered frames. After a failure whole frames stay, the rest is cut off and forgotten.
   /// - Returns: how many frames were kept, and the error that kept it from keeping all: `noSpace` or `io` (it may be tried again), or `poisoned`.
   package mutating func flush() -> (kept: UInt64, error: LogError?) { flush(zeroingAhead: zeroesAhead) }
@@ -375,13 +382,5 @@ private struct NewSegment: ~Copyable {
     try file.writeAll(buffer.bytes, at: size)
     size += UInt64(buffer.count)
     buffer.removeAll()
-  }
-}
-
-extension LogError {
-  fileprivate func at(_ path: String) -> LogError {
-    var error = self
-    error.path = path
-    return error
   }
 }

@@ -183,6 +183,13 @@ package func isUTF8(environmentVariable name: String) -> Bool {
   getenv(name).map { String(validatingCString: $0) != nil } ?? true
 }
 
+/// Since some moment; it never goes back.
+package func monotonicNanoseconds() -> UInt64 {
+  var time = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &time)
+  return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+}
+
 /// Sleeps on this thread.
 package func sleepThread(_ duration: Duration) {
   let (seconds, attoseconds) = duration.components

@@ -76,39 +76,62 @@ public struct ActionRecord: Sendable {
   public let seq: Int64
   public let actionType: JSONString
   public let outcome: JSONString
-  /// `ckp://Action#KERNEL/TYPE-MILLISECONDS`.
-  public let urn: JSONString
-  /// URN of the kernel that acted.
-  public let kernel: JSONString
   public let viaEdge: JSONString?
   public let intent: Payload?
   public let evidence: Payload?
   public let beforeState: Payload?
   public let afterState: Payload?
-  /// What differs between two states that were both given and not empty.
-  public let diffSummary: JSONString?
   public let attempt: Int64
   public let generatedAt: Timestamp
   public let note: JSONString
+  private let derived: Derived
+
+  /// What the log makes of the rest: as it was read, or still to be made, since few ask for it.
+  package enum Derived: Sendable {
+    case read(urn: JSONString, kernel: JSONString, diffSummary: JSONString?)
+    /// `diffSummary` says what differs between the two states.
+    case ofKernel(name: JSONString, diffSummary: @Sendable (ActionRecord) -> JSONString?)
+  }
 
   package init(
-    seq: Int64, actionType: JSONString, outcome: JSONString, urn: JSONString, kernel: JSONString, viaEdge: JSONString?, intent: Payload?,
-    evidence: Payload?, beforeState: Payload?, afterState: Payload?, diffSummary: JSONString?, attempt: Int64, generatedAt: Timestamp,
-    note: JSONString
+    seq: Int64, actionType: JSONString, outcome: JSONString, viaEdge: JSONString?, intent: Payload?, evidence: Payload?, beforeState: Payload?,
+    afterState: Payload?, attempt: Int64, generatedAt: Timestamp, note: JSONString, derived: Derived
   ) {
     self.seq = seq
     self.actionType = actionType
     self.outcome = outcome
-    self.urn = urn
-    self.kernel = kernel
     self.viaEdge = viaEdge
     self.intent = intent
     self.evidence = evidence
     self.beforeState = beforeState
     self.afterState = afterState
-    self.diffSummary = diffSummary
     self.attempt = attempt
     self.generatedAt = generatedAt
     self.note = note
+    self.derived = derived
+  }
+
+  /// `ckp://Action#KERNEL/TYPE-MILLISECONDS`.
+  public var urn: JSONString {
+    switch derived {
+    case .read(let urn, _, _): urn
+    case .ofKernel(let name, _): URN.buildAction(kernel: name, actionName: actionType, timestampMS: generatedAt.milliseconds)
+    }
+  }
+
+  /// URN of the kernel that acted.
+  public var kernel: JSONString {
+    switch derived {
+    case .read(_, let kernel, _): kernel
+    case .ofKernel(let name, _): URN.kernelURN(for: name)
+    }
+  }
+
+  /// What differs between two states that were both given and not empty.
+  public var diffSummary: JSONString? {
+    switch derived {
+    case .read(_, _, let diffSummary): diffSummary
+    case .ofKernel(_, let diffSummary): diffSummary(self)
+    }
   }
 }

@@ -95,7 +95,8 @@ extension Damage.Cause {
 extension LogError {
   /// - Parameter log: the log's directory.
   package init(_ damage: Damage, in log: String) {
-    self.init(.corrupt, damage.message, path: log, segment: damage.segment, sequence: damage.sequences.lowerBound, offset: damage.offset)
-    self.damage = damage
+    self.init(
+      .corrupt, damage.message, path: log, segment: damage.segment, sequence: damage.sequences.lowerBound, offset: damage.offset, errno: nil,
+      damage: damage)
   }
 }

@@ -56,6 +56,14 @@ public struct JSONString: Sendable {
     }
   }
 
+  /// Appends `bytes`.
+  package func append(to buffer: inout [UInt8]) {
+    switch storage {
+    case .text(let text): buffer += text.utf8
+    case .surrogates(let bytes): buffer += bytes
+    }
+  }
+
   public var byteCount: Int {
     switch storage {
     case .text(let text): text.utf8.count

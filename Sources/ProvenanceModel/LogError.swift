@@ -30,30 +30,60 @@ public struct LogError: Error, Sendable, Equatable {
     case poisoned
   }
 
-  public var code: Code
-  public var message: String
-  public var path: String?
+  /// In a box of its own: what may fail, as a rule does not, and has a pointer to hand on instead of all this.
+  private final class Fields: Sendable, Equatable {
+    let code: Code
+    let message: String
+    let path: String?
+    let segment: String?
+    let sequence: UInt64?
+    let offset: UInt64?
+    let errno: Int32?
+    let damage: Damage?
+
+    init(
+      _ code: Code, _ message: String, _ path: String?, _ segment: String?, _ sequence: UInt64?, _ offset: UInt64?, _ errno: Int32?, _ damage: Damage?
+    ) {
+      (self.code, self.message, self.path, self.segment) = (code, message, path, segment)
+      (self.sequence, self.offset, self.errno, self.damage) = (sequence, offset, errno, damage)
+    }
+
+    static func == (a: Fields, b: Fields) -> Bool {
+      (a.code, a.message, a.path, a.segment) == (b.code, b.message, b.path, b.segment)
+        && (a.sequence, a.offset, a.errno, a.damage) == (b.sequence, b.offset, b.errno, b.damage)
+    }
+  }
+
+  private let fields: Fields
+
+  public var code: Code { fields.code }
+  public var message: String { fields.message }
+  public var path: String? { fields.path }
   /// The file name of the segment.
-  public var segment: String?
+  public var segment: String? { fields.segment }
   /// The sequence of the frame.
-  public var sequence: UInt64?
+  public var sequence: UInt64? { fields.sequence }
   /// Bytes from the start of the file (for a sealed file: of its raw bytes; for input: of the line).
-  public var offset: UInt64?
-  public var errno: Int32?
+  public var offset: UInt64? { fields.offset }
+  public var errno: Int32? { fields.errno }
   /// With `corrupt`: what is damaged, if it is a place of a log.
-  package var damage: Damage?
+  package var damage: Damage? { fields.damage }
 
   public init(
     _ code: Code, _ message: String, path: String? = nil, segment: String? = nil, sequence: UInt64? = nil, offset: UInt64? = nil,
     errno: Int32? = nil
   ) {
-    self.code = code
-    self.message = message
-    self.path = path
-    self.segment = segment
-    self.sequence = sequence
-    self.offset = offset
-    self.errno = errno
+    self.init(code, message, path: path, segment: segment, sequence: sequence, offset: offset, errno: errno, damage: nil)
+  }
+
+  package init(
+    _ code: Code, _ message: String, path: String?, segment: String?, sequence: UInt64?, offset: UInt64?, errno: Int32?, damage: Damage?
+  ) {
+    fields = Fields(code, message, path, segment, sequence, offset, errno, damage)
+  }
+
+  package func at(_ path: String) -> LogError {
+    LogError(code, message, path: path, segment: segment, sequence: sequence, offset: offset, errno: errno, damage: damage)
   }
 }
 

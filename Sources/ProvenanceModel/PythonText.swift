@@ -52,7 +52,7 @@ extension JSONValue {
 
   /// Appends `pythonText` as WTF-8.
   package func appendPythonText(to bytes: inout [UInt8]) {
-    if case .string(let text) = self { bytes += text.bytes } else { appendRepr(self, to: &bytes) }
+    if case .string(let text) = self { text.append(to: &bytes) } else { appendRepr(self, to: &bytes) }
   }
 }
 

@@ -47,14 +47,42 @@ public struct OutcomeCounts: Sendable, Equatable {
 
   package init() {}
 
-  package mutating func count(_ outcome: JSONString) {
+  package mutating func count(_ outcome: KnownOutcome) {
     switch outcome {
-    case "verified": verified += 1
-    case "failed": failed += 1
-    case "retry": retry += 1
-    case "skipped": skipped += 1
-    default: other += 1
+    case .verified: verified += 1
+    case .failed: failed += 1
+    case .retry: retry += 1
+    case .skipped: skipped += 1
+    case .other: other += 1
     }
+  }
+}
+
+/// The outcomes that are counted.
+package enum KnownOutcome: Sendable {
+  case verified, failed, retry, skipped, other
+
+  /// The four words are the same as text and inside of a JSON string.
+  package init(utf8 text: UnsafeRawBufferPointer) {
+    func `is`(_ word: StaticString) -> Bool {
+      for index in 0..<text.count where text[index] != word.utf8Start[index] { return false }
+      return true
+    }
+    switch text.count {
+    case 5: self = `is`("retry") ? .retry : .other
+    case 6: self = `is`("failed") ? .failed : .other
+    case 7: self = `is`("skipped") ? .skipped : .other
+    case 8: self = `is`("verified") ? .verified : .other
+    default: self = .other
+    }
+  }
+
+  package init(_ outcome: JSONString) {
+    guard case .text(let text) = outcome.storage, 5...8 ~= text.utf8.count else {
+      self = .other
+      return
+    }
+    self = text.utf8.withContiguousStorageIfAvailable { KnownOutcome(utf8: UnsafeRawBufferPointer($0)) }!
   }
 }
 
@@ -90,7 +118,7 @@ package struct SessionSummary: Sendable, Equatable {
 
   package var outcome: JSONString { end?.outcome ?? "in_progress" }
 
-  package mutating func apply(seq: Int64, outcome: JSONString, kernelName: JSONString) {
+  package mutating func apply(seq: Int64, outcome: KnownOutcome, kernelName: JSONString) {
     end = nil
     actionCount += 1
     nextSeq = seq &+ 1

@@ -4,22 +4,53 @@
 /// `no change` when equal. A member that is missing is `None`, like one that is null: so this comes before null members are
 /// dropped.
 package func diffSummary(before: JSONObject, after: JSONObject) -> JSONString? {
-  guard !before.isEmpty, !after.isEmpty else { return nil }
   var bytes: [UInt8] = []
-  forEachKey(before, after) { key, old, new in
-    guard !isEqual(old, new) else { return }
-    if !bytes.isEmpty { bytes += " | ".utf8 }
-    bytes += key.bytes
-    if isScalar(old) || isScalar(new) {
-      bytes += ": ".utf8
-      old.appendPythonText(to: &bytes)
-      bytes += " -> ".utf8
-      new.appendPythonText(to: &bytes)
-    } else {
-      bytes += ": changed".utf8
+  return appendDiffSummary(before: before, after: after, to: &bytes) ? JSONString(wtf8: bytes) : nil
+}
+
+/// Appends the same as WTF-8. - Returns: false if there is none.
+package func appendDiffSummary(before: JSONObject, after: JSONObject, to bytes: inout [UInt8]) -> Bool {
+  guard !before.isEmpty, !after.isEmpty else { return false }
+  let start = bytes.count
+  if before.keys == after.keys {
+    // As a rule: the same members in the same order, of which a few differ.
+    withUnsafeTemporaryAllocation(of: Int.self, capacity: before.count) { different in
+      var count = 0
+      for index in 0..<before.count where !isEqual(before.values[index], after.values[index]) {
+        different[count] = index
+        count += 1
+      }
+      var different = UnsafeMutableBufferPointer(rebasing: different[..<count])
+      different.sort { before.keys[$0] < before.keys[$1] }
+      for index in different {
+        appendDifference(before.keys[index], before.values[index], after.values[index], to: &bytes, behind: start)
+      }
+    }
+  } else {
+    forEachKey(before, after) { key, old, new in
+      if !isEqual(old, new) { appendDifference(key, old, new, to: &bytes, behind: start) }
     }
   }
-  return bytes.isEmpty ? "no change" : JSONString(wtf8: bytes)
+  if bytes.count == start { bytes += "no change".utf8 }
+  return true
+}
+
+/// Appends what a state's member was and is, if that is not the same. - Parameter start: where the summary begins.
+package func appendDifference(_ key: JSONString, from old: JSONValue, to new: JSONValue, to bytes: inout [UInt8], behind start: Int) {
+  if !isEqual(old, new) { appendDifference(key, old, new, to: &bytes, behind: start) }
+}
+
+private func appendDifference(_ key: JSONString, _ old: JSONValue, _ new: JSONValue, to bytes: inout [UInt8], behind start: Int) {
+  if bytes.count > start { bytes += " | ".utf8 }
+  key.append(to: &bytes)
+  if isScalar(old) || isScalar(new) {
+    bytes += ": ".utf8
+    old.appendPythonText(to: &bytes)
+    bytes += " -> ".utf8
+    new.appendPythonText(to: &bytes)
+  } else {
+    bytes += ": changed".utf8
+  }
 }
 
 /// Every key of both, by code point, with its two values; a missing one is null.

@@ -18,8 +18,17 @@ public struct Timestamp: Sendable, Hashable, Comparable {
   }
 
   package init?(ascii bytes: [UInt8]) {
-    guard bytes.count == 27, zip(bytes, "0000-00-00T00:00:00.000000Z".utf8).allSatisfy({ $1 == 0x30 ? 0x30...0x39 ~= $0 : $0 == $1 })
-    else { return nil }
+    guard let timestamp = bytes.withUnsafeBytes({ Timestamp(ascii: $0) }) else { return nil }
+    self = timestamp
+  }
+
+  package init?(ascii bytes: UnsafeRawBufferPointer) {
+    let form: StaticString = "0000-00-00T00:00:00.000000Z"
+    guard bytes.count == form.utf8CodeUnitCount else { return nil }
+    for index in 0..<bytes.count {
+      let (byte, expected) = (bytes[index], form.utf8Start[index])
+      guard expected == 0x30 ? 0x30...0x39 ~= byte : byte == expected else { return nil }
+    }
     func number(_ range: Range<Int>) -> Int64 { range.reduce(0) { $0 * 10 + Int64(bytes[$1] - 0x30) } }
     let (year, month, day) = (number(0..<4), number(5..<7), number(8..<10))
     let (hour, minute, second) = (number(11..<13), number(14..<16), number(17..<19))

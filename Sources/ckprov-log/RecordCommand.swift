@@ -126,7 +126,8 @@ private struct Recording: ~Copyable {
   /// So many bytes of the buffer are known to hold no line feed.
   private var searched = 0
   private var lineNumber = 0
-  private var batch: [Action] = []
+  private var lines = LineReader()
+  private var batch = EncodedActions()
   /// Line of each action in the batch.
   private var batchLines: [Int] = []
   private var isClosed = false
@@ -182,8 +183,8 @@ private struct Recording: ~Copyable {
 
   private mutating func takeLines() throws(LogError) {
     try take(wholeBuffer: false)
-    guard buffer.count <= RecordLine.sizeMax else {
-      throw bad(LogError(.tooLarge, "the line is longer than \(RecordLine.sizeMax) bytes", offset: 0), line: lineNumber + 1)
+    guard buffer.count <= LineReader.lineSizeMax else {
+      throw bad(LogError(.tooLarge, "the line is longer than \(LineReader.lineSizeMax) bytes", offset: 0), line: lineNumber + 1)
     }
   }
 
@@ -211,14 +212,14 @@ private struct Recording: ~Copyable {
   }
 
   private mutating func takeLine(_ start: Int, _ end: Int) throws(LogError) {
-    guard end - start <= RecordLine.sizeMax else { throw LogError(.tooLarge, "the line is longer than \(RecordLine.sizeMax) bytes", offset: 0) }
-    switch try RecordLine(UnsafeRawBufferPointer(rebasing: buffer.bytes[start..<end])) {
-    case nil: break
-    case .action(let action)?:
-      batch.append(action)
+    guard end - start <= LineReader.lineSizeMax else { throw LogError(.tooLarge, "the line is longer than \(LineReader.lineSizeMax) bytes", offset: 0) }
+    switch try lines.read(UnsafeRawBufferPointer(rebasing: buffer.bytes[start..<end])) {
+    case .blank: break
+    case .action:
+      try batch.append(lines, ownKernel: prov.ownKernel, now: prov.options.clock)
       batchLines.append(lineNumber)
       isClosed = false
-    case .close(let outcome, let endedAt)?:
+    case .close(let outcome, let endedAt):
       try record()
       try prov.close(outcome: outcome, endedAt: endedAt)
       isClosed = true
@@ -226,9 +227,9 @@ private struct Recording: ~Copyable {
   }
 
   private mutating func record() throws(LogError) {
-    guard !batch.isEmpty else { return }
+    guard batch.count > 0 else { return }
     defer {
-      batch.removeAll(keepingCapacity: true)
+      batch.removeAll()
       batchLines.removeAll(keepingCapacity: true)
     }
     let seqs: Range<Int64>

@@ -74,7 +74,7 @@ struct HostileTests {
   @Test func aFirstCheckpointThatClaimsWhatIsNotThereIsDamage() throws {
     let prov = try storage.start("a")
     var summary = SessionSummary(kernelName: "K")
-    summary.apply(seq: 77, outcome: "verified", kernelName: "K")
+    summary.apply(seq: 77, outcome: .verified, kernelName: "K")
     let header = try CraftedLog.header(of: prov.session, as: "b")
     try write([(.checkpoint, try Checkpoint(header: header, summary: summary).payload()), (.sessionStarted, try header.payload())], as: "b")
     #expect(try storage.verify("b").isDamaged)

@@ -89,7 +89,7 @@ struct ProjectionTests {
     do {
       var writer = try LogWriter.start(log, renamed, lock: try LogLock(.writer, of: log), randomSalt: { 1 })
       var summary = SummaryBuilder(renamed).summary
-      summary.apply(seq: 1, outcome: "verified", kernelName: "K")
+      summary.apply(seq: 1, outcome: .verified, kernelName: "K")
       try writer.append(.checkpoint, try Checkpoint(header: renamed, summary: summary).payload())
       _ = writer.flush()
       try writer.roll(Checkpoint(header: renamed, summary: summary))

@@ -297,11 +297,7 @@ extension SimulatedDisk.State {
 private func notFound(_ path: String) -> LogError { LogError(.notFound, "no such file or directory", path: path, errno: 2) }
 
 extension LogError {
-  fileprivate func at(_ path: String?) -> LogError {
-    var error = self
-    error.path = path
-    return error
-  }
+  fileprivate func at(_ path: String?) -> LogError { LogError(code, message, path: path, offset: offset, errno: errno) }
 }
 
 private final class SimulatedFile: File {

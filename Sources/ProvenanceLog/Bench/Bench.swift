@@ -58,11 +58,12 @@ package struct Bench: Sendable {
         try ProvChain(
           storageDirectory: storageDirectory, label: "bench \(number)", kernelURN: "ckp://Kernel#Bench:v1.0", retentionHours: nil, options: options))
     }
-    let start = ContinuousClock.now
+    let start = monotonicNanoseconds()
+    let end = start + UInt64(duration / .nanoseconds(1))
     let workers = runOnThreads(threads) { [chains] thread in
-      Worker(chain: chains[thread % chains.count], calls: calls, first: thread * 7).run(until: start + duration, count: count / threads)
+      Worker(chain: chains[thread % chains.count], calls: calls, first: thread * 7).run(until: end, count: count / threads)
     }
-    let seconds = (ContinuousClock.now - start) / .seconds(1)
+    let seconds = Double(monotonicNanoseconds() - start) / 1e9
     for chain in chains { try chain.close() }
     var latency = Histogram()
     for worker in workers {
@@ -74,24 +75,20 @@ package struct Bench: Sendable {
   }
 
   private func calls() throws(LogError) -> [Call] {
-    var calls: [Call] = []
+    var reader = LineReader()
     var actions: [Action] = []
-    var texts: [[UInt8]] = []
-    // As many calls as lines, so that no call has lines that another one has in the same place.
-    for index in 0..<lines.count * batch {
-      let line = lines[index % lines.count]
-      guard case .action(let action)? = try line.withRawBytes({ line throws(LogError) in try RecordLine(line) }) else {
+    for (index, line) in lines.enumerated() {
+      guard try line.withRawBytes({ line throws(LogError) in try reader.read(line) }) == .action else {
         throw LogError(.invalidInput, "line \(index + 1) is no action")
       }
+      let action = try reader.action
       actions.append(form == .values ? try action.withValues() : action)
-      texts.append(line)
-      guard actions.count == batch else { continue }
-      calls.append(form == .lines ? .lines(texts) : .actions(actions))
-      actions = []
-      texts = []
-      if calls.count == lines.count { break }
     }
-    return calls
+    // A batch may be more than there are lines.
+    return stride(from: 0, to: max(1, lines.count / batch * batch), by: batch).map { start in
+      let indices = (start..<start + batch).map { $0 % lines.count }
+      return form == .lines ? .lines(indices.map { lines[$0] }) : .actions(indices.map { actions[$0] })
+    }
   }
 }
 
@@ -112,13 +109,19 @@ extension Action {
 }
 
 /// One caller.
-private struct Worker: Sendable {
+private struct Worker: ~Copyable {
   let chain: ProvChain
   let calls: [Call]
   var next: Int
-  var actions = 0
-  var latency = Histogram()
-  var error: LogError?
+  private var done = Done()
+  private var reader = LineReader()
+  private var encoded = EncodedActions()
+
+  struct Done: Sendable {
+    var actions = 0
+    var latency = Histogram()
+    var error: LogError?
+  }
 
   init(chain: ProvChain, calls: [Call], first: Int) {
     self.chain = chain
@@ -126,39 +129,37 @@ private struct Worker: Sendable {
     next = first
   }
 
-  consuming func run(until end: ContinuousClock.Instant, count: Int) -> Worker {
+  consuming func run(until end: UInt64, count: Int) -> Done {
     do throws(LogError) {
-      var before = ContinuousClock.now
-      while before < end, actions < count {
-        actions += try record(calls[next % calls.count])
-        let now = ContinuousClock.now
-        latency.count(now - before)
+      var before = monotonicNanoseconds()
+      while before < end, done.actions < count {
+        done.actions += try record(calls[next % calls.count])
+        let now = monotonicNanoseconds()
+        done.latency.count(nanoseconds: now - before)
         before = now
         next += 1
       }
     } catch {
-      self.error = error
+      done.error = error
     }
-    return self
+    return done
   }
 
-  private func record(_ call: Call) throws(LogError) -> Int {
-    do throws(BatchError) {
-      switch call {
-      case .actions(let actions) where actions.count == 1: 
-        do throws(LogError) { try chain.recordAction(actions[0]) } catch { throw BatchError(seqs: 0..<0, error: error) }
-        return 1
-      case .actions(let actions): return try chain.recordActions(actions).count
-      case .lines(let lines):
-        var actions: [Action] = []
-        for line in lines {
-          do throws(LogError) {
-            if case .action(let action)? = try line.withRawBytes({ line throws(LogError) in try RecordLine(line) }) { actions.append(action) }
-          } catch { throw BatchError(seqs: 0..<0, error: error) }
-        }
-        return try chain.recordActions(actions).count
+  private mutating func record(_ call: Call) throws(LogError) -> Int {
+    switch call {
+    case .actions(let actions) where actions.count == 1:
+      try chain.recordAction(actions[0])
+      return 1
+    case .actions(let actions):
+      do throws(BatchError) { return try chain.recordActions(actions).count } catch { throw error.error }
+    case .lines(let lines):
+      encoded.removeAll()
+      for line in lines {
+        _ = try line.withRawBytes { line throws(LogError) in try reader.read(line) }
+        try encoded.append(reader, ownKernel: chain.ownKernel, now: chain.options.clock)
       }
-    } catch { throw error.error }
+      do throws(BatchError) { return try chain.recordActions(encoded).count } catch { throw error.error }
+    }
   }
 }
 
@@ -170,9 +171,9 @@ package func measureSyncs(in directory: String, count: Int) throws(LogError) -> 
   var latency = Histogram()
   for index in 0..<count {
     try bytes.withRawBytes { bytes throws(LogError) in try file.writeAll(bytes, at: UInt64(index * 1024)) }
-    let before = ContinuousClock.now
+    let before = monotonicNanoseconds()
     try file.sync()
-    latency.count(ContinuousClock.now - before)
+    latency.count(nanoseconds: monotonicNanoseconds() - before)
   }
   return latency
 }

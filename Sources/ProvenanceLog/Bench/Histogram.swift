@@ -2,22 +2,22 @@
 package struct Histogram: Sendable {
   private var counts = [UInt64](repeating: 0, count: 64 * 58)
   package private(set) var count: UInt64 = 0
-  package private(set) var longest = Duration.zero
+  private var longestNanoseconds: UInt64 = 0
 
   package init() {}
 
-  package mutating func count(_ duration: Duration) {
-    let (seconds, attoseconds) = duration.components
-    let nanoseconds = UInt64(clamping: seconds &* 1_000_000_000 &+ attoseconds / 1_000_000_000)
+  package var longest: Duration { .nanoseconds(Int64(clamping: longestNanoseconds)) }
+
+  package mutating func count(nanoseconds: UInt64) {
     counts[Self.step(of: nanoseconds)] += 1
     count += 1
-    longest = max(longest, duration)
+    longestNanoseconds = max(longestNanoseconds, nanoseconds)
   }
 
   package mutating func add(_ other: Histogram) {
     for index in counts.indices { counts[index] += other.counts[index] }
     count += other.count
-    longest = max(longest, other.longest)
+    longestNanoseconds = max(longestNanoseconds, other.longestNanoseconds)
   }
 
   /// The duration, rounded up to its step, that `share` of all do not exceed; zero if there is none.

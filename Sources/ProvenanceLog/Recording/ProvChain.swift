@@ -1,4 +1,4 @@
-internal import LogFormat
+package import LogFormat
 internal import LogStorage
 
 /// Records one provenance session into its log.
@@ -22,6 +22,9 @@ public final class ProvChain: Sendable {
   public let logPath: String
 
   private let recorder: SharedRecorder
+
+  /// The name that actions get that name no kernel.
+  package var ownKernel: JSONString { recorder.ownKernel }
 
   /// Starts a session, as the reference's `ProvChain(...)` does.
   ///
@@ -114,36 +117,40 @@ public final class ProvChain: Sendable {
   /// - Returns: what was recorded, its promise kept (`Options.durability`).
   @discardableResult
   public func recordAction(_ action: Action) throws(LogError) -> ActionRecord {
-    let (record, sequence) = try recorder.record { state throws(LogError) in
-      let record = try state.record(action, options)
-      return (record, state.nextSequence - 1)
-    }
+    let (seq, entry, sequence) = try recorder.record(action)
     try recorder.keepPromise(through: sequence)
+    let record = ActionRecord(action, seq: seq, kernel: entry.kernel, generatedAt: entry.generatedAt)
     options.liveLine?(escapedForTerminal(record.liveLine.description))
     return record
   }
 
-  /// Records actions one after the other, with one write and, with `power`, one sync. Not atomic: see the error.
+  /// Records actions one after the other, none of another thread's between them, with one write a MiB and a segment, and with `power` one sync. Not atomic: see
+  /// the error.
   /// - Returns: the seqs that they got.
   @discardableResult
   public func recordActions(_ actions: [Action]) throws(BatchError) -> Range<Int64> {
-    let outcome: (records: [ActionRecord], error: LogError?, sequence: UInt64)
-    do throws(LogError) {
-      outcome = try recorder.record { state in
-        let (records, error) = state.record(contentsOf: actions, options)
-        return (records, error, state.nextSequence)
+    let batch = recorder.record(contentsOf: actions, listsEntries: options.liveLine != nil)
+    return try keepPromise(batch) { index in
+      ActionRecord(
+        actions[index], seq: batch.seqs.lowerBound + Int64(index), kernel: batch.entries[index].kernel, generatedAt: batch.entries[index].generatedAt)
+    }
+  }
+
+  /// The same for actions that were encoded before.
+  package func recordActions(_ actions: borrowing EncodedActions) throws(BatchError) -> Range<Int64> {
+    let batch = recorder.record(actions)
+    return try keepPromise(batch) { index in try? actions.record(index, seq: batch.seqs.lowerBound + Int64(index)) }
+  }
+
+  private func keepPromise(_ batch: SharedRecorder.Batch, _ record: (Int) -> ActionRecord?) throws(BatchError) -> Range<Int64> {
+    if !batch.seqs.isEmpty {
+      do throws(LogError) { try recorder.keepPromise(through: batch.sequence) } catch { throw BatchError(seqs: 0..<0, error: error) }
+      if let liveLine = options.liveLine {
+        for index in 0..<batch.seqs.count { if let record = record(index) { liveLine(escapedForTerminal(record.liveLine.description)) } }
       }
-    } catch {
-      throw BatchError(seqs: 0..<0, error: error)
     }
-    var seqs: Range<Int64> = 0..<0
-    if let first = outcome.records.first, let last = outcome.records.last {
-      do throws(LogError) { try recorder.keepPromise(through: outcome.sequence - 1) } catch { throw BatchError(seqs: seqs, error: error) }
-      if let liveLine = options.liveLine { for record in outcome.records { liveLine(escapedForTerminal(record.liveLine.description)) } }
-      seqs = first.seq..<last.seq + 1
-    }
-    if let error = outcome.error { throw BatchError(seqs: seqs, error: error) }
-    return seqs
+    if let error = batch.error { throw BatchError(seqs: batch.seqs, error: error) }
+    return batch.seqs
   }
 
   /// Closes the session: its end is recorded, all of it is put on stable storage, the view is written, the lock is given back.

@@ -5,7 +5,6 @@ internal import LogStorage
 struct Recorder: ~Copyable {
   let header: SessionHeader
   private(set) var summary: SessionSummary
-  private let kernelName: JSONString
   private let directory: SessionsDirectory
   /// Has given its lock back from a close to the next action.
   private var writer: LogWriter
@@ -14,7 +13,6 @@ struct Recorder: ~Copyable {
     self.directory = directory
     header = writer.opened.header
     summary = writer.opened.summary
-    kernelName = URN.kernelName(ofURN: header.wasAssociatedWith)
     self.writer = writer
   }
 
@@ -135,32 +133,28 @@ struct Recorder: ~Copyable {
   // MARK: Recording
 
   var nextSequence: UInt64 { writer.nextSequence }
+  var nextSeq: Int64 { summary.nextSeq }
 
-  mutating func record(_ action: Action, _ options: ProvChain.Options) throws(LogError) -> ActionRecord {
-    let (records, error) = record(contentsOf: [action], options)
-    if let error { throw error }
-    return records[0]
-  }
-
-  /// - Returns: the actions that were kept, and the error that kept it from keeping all.
-  mutating func record(
-    contentsOf actions: [Action], _ options: ProvChain.Options
-  ) -> (records: [ActionRecord], error: LogError?) {
-    var kept: [ActionRecord] = []
-    var pending: [(record: ActionRecord, kernel: JSONString)] = []
+  /// Appends actions until the segment is full, all in one write; the others are for the next one.
+  /// - Parameter next: the first of them; moved behind those that were kept, also where it throws.
+  mutating func record(_ actions: borrowing EncodedActions, from next: inout Int, _ options: ProvChain.Options) throws(LogError) {
+    try open(options)
+    var index = next
     do throws(LogError) {
-      for action in actions {
-        try open(options)
-        pending.append(try encode(action, seq: pending.last.map { $0.record.seq + 1 } ?? summary.nextSeq, options))
-        if writer.buffer.count > 1 << 20 { try flush(&pending, to: &kept) }
+      while index < actions.count, index == next || !isDueToRoll(options) {
+        let (seq, isTooMany) = summary.nextSeq.addingReportingOverflow(Int64(index - next))
+        guard !isTooMany, seq < .max else {
+          throw LogError(.tooLarge, "the session has no seq left for another action", path: directory.logPath(header.sessionID))
+        }
+        try writer.append(actionOf: seq, tail: actions.tail(index))
+        index += 1
       }
-      try flush(&pending, to: &kept)
-      return (kept, nil)
     } catch {
       // The action that failed left nothing in the buffer; those before it are kept.
-      do throws(LogError) { try flush(&pending, to: &kept) } catch let second { return (kept, second) }
-      return (kept, error)
+      try flush(actions, from: &next)
+      throw error
     }
+    try flush(actions, from: &next)
   }
 
   func isDueToRoll(_ options: ProvChain.Options) -> Bool { !writer.isReleased && writer.segmentSize >= options.segmentSizeMax }
@@ -170,37 +164,11 @@ struct Recorder: ~Copyable {
     try writer.roll(Checkpoint(header: header, summary: summary))
   }
 
-  private mutating func encode(
-    _ action: Action, seq: Int64, _ options: ProvChain.Options
-  ) throws(LogError) -> (record: ActionRecord, kernel: JSONString) {
-    guard seq < .max else { throw LogError(.tooLarge, "the session has no seq left for another action", path: directory.logPath(header.sessionID)) }
-    let kernel = action.kernel.isEmpty ? kernelName : action.kernel
-    let diffSummary = try action.diffSummary()
-    let generatedAt = action.generatedAt ?? options.clock()
-    let start = writer.buffer.beginFrame()
-    do throws(LogError) {
-      try writer.buffer.appendAction(action, seq: seq, kernel: kernel, generatedAt: generatedAt, diffSummary: diffSummary)
-    } catch {
-      writer.buffer.truncate(to: start)
-      throw error
-    }
-    try writer.endFrame(at: start, .action)
-    let record = ActionRecord(
-      seq: seq, actionType: action.actionType, outcome: action.outcome,
-      urn: URN.buildAction(kernel: kernel, actionName: action.actionType, timestampMS: generatedAt.milliseconds),
-      kernel: URN.kernelURN(for: kernel), viaEdge: action.viaEdge, intent: action.intent, evidence: action.evidence,
-      beforeState: action.beforeState, afterState: action.afterState, diffSummary: diffSummary, attempt: action.attempt,
-      generatedAt: generatedAt, note: action.note)
-    return (record, kernel)
-  }
-
-  private mutating func flush(_ pending: inout [(record: ActionRecord, kernel: JSONString)], to kept: inout [ActionRecord]) throws(LogError) {
-    guard !pending.isEmpty else { return }
-    defer { pending.removeAll() }
-    let (count, error) = writer.flush()
-    for (record, kernel) in pending.prefix(Int(count)) {
-      summary.apply(seq: record.seq, outcome: record.outcome, kernelName: kernel)
-      kept.append(record)
+  private mutating func flush(_ actions: borrowing EncodedActions, from next: inout Int) throws(LogError) {
+    let (kept, error) = writer.flush()
+    for _ in 0..<kept {
+      summary.apply(seq: summary.nextSeq, outcome: actions.entries[next].outcome, kernelName: actions.entries[next].kernel)
+      next += 1
     }
     if let error { throw error }
   }

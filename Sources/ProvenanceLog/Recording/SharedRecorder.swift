@@ -1,14 +1,21 @@
+internal import LogFormat
 internal import LogStorage
 internal import Synchronization
 
 /// A recorder that threads share, and the timer that syncs in the background; so the chain itself belongs to its callers alone.
 ///
-/// Who takes several locks takes them in the order `syncing`, `sealing`, `state`.
+/// Who takes several locks takes them in the order `recording`, `syncing`, `sealing`, `state`.
 final class SharedRecorder: Sendable {
   private let options: ProvChain.Options
   private let id: SessionID
   private let log: LogDirectory
+  /// For actions that name none.
+  let ownKernel: JSONString
   private let state: Mutex<Recorder>
+  /// Memory for encoding, while nobody needs it.
+  private let spare = Mutex<EncodedActions?>(nil)
+  /// Held by who records or closes, so that nothing comes between the actions of a batch, while it waits for a sync to begin a new segment.
+  private let recording = Mutex<Void>(())
   /// Held while a sync is under way: who waits here finds, as a rule, that the sync before covered it.
   private let syncing = Mutex<Void>(())
   private let syncIsScheduled = Atomic<Bool>(false)
@@ -19,33 +26,136 @@ final class SharedRecorder: Sendable {
   init(_ recorder: consuming sending Recorder, _ options: ProvChain.Options) {
     self.options = options
     (id, log) = (recorder.header.sessionID, recorder.log)
+    ownKernel = URN.kernelName(ofURN: recorder.header.wasAssociatedWith)
     state = Mutex(recorder)
   }
 
   var session: Session { state.withLock { $0.session } }
 
+  // MARK: Recording
+
+  /// - Returns: the seq that it got, what else it was recorded with, and the sequence of its frame.
+  func record(_ action: Action) throws(LogError) -> (seq: Int64, entry: EncodedActions.Entry, sequence: UInt64) {
+    try withEncoder { encoded throws(LogError) in
+      try encoded.append(action, ownKernel: ownKernel, now: options.clock)
+      var batch = Batch()
+      try recording.withLock { _ throws(LogError) in try append(encoded, to: &batch) }
+      return (batch.seqs.lowerBound, encoded.entries[0], batch.sequence)
+    }
+  }
+
+  /// What of a batch was recorded, and why not all of it.
+  struct Batch: Sendable {
+    fileprivate(set) var seqs: Range<Int64> = 0..<0
+    /// Of the last frame.
+    fileprivate(set) var sequence: UInt64 = 0
+    fileprivate(set) var error: LogError?
+    /// If they were asked for.
+    fileprivate(set) var entries: [EncodedActions.Entry] = []
+
+    fileprivate mutating func add(_ more: Range<Int64>, through sequence: UInt64) {
+      guard !more.isEmpty else { return }
+      seqs = (seqs.isEmpty ? more.lowerBound : seqs.lowerBound)..<more.upperBound
+      self.sequence = sequence
+    }
+  }
+
+  /// Of many actions, which take memory, a part at a time is encoded: the first one before anybody has to wait.
+  func record(contentsOf actions: [Action], listsEntries: Bool) -> Batch {
+    var batch = Batch()
+    do throws(LogError) {
+      try withEncoder { encoded throws(LogError) in
+        var next = 0
+        var failure = encode(actions, from: &next, to: &encoded)
+        try recording.withLock { _ throws(LogError) in
+          while true {
+            try append(encoded, to: &batch)
+            if listsEntries { batch.entries += encoded.entries }
+            if let failure { throw failure }
+            guard next < actions.count else { return }
+            encoded.removeAll()
+            failure = encode(actions, from: &next, to: &encoded)
+          }
+        }
+      }
+    } catch {
+      batch.error = error
+    }
+    return batch
+  }
+
+  func record(_ actions: borrowing EncodedActions) -> Batch {
+    var batch = Batch()
+    do throws(LogError) {
+      try recording.withLock { _ throws(LogError) in try append(actions, to: &batch) }
+    } catch {
+      batch.error = error
+    }
+    return batch
+  }
+
+  private func encode(_ actions: [Action], from next: inout Int, to encoded: inout EncodedActions) -> LogError? {
+    do throws(LogError) {
+      while next < actions.count, encoded.size < 1 << 20 {
+        try encoded.append(actions[next], ownKernel: ownKernel, now: options.clock)
+        next += 1
+      }
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  private func append(_ actions: borrowing EncodedActions, to batch: inout Batch) throws(LogError) {
+    var next = 0
+    while next < actions.count {
+      try inSegment { state throws(LogError) in
+        let firstSeq = state.nextSeq
+        defer { batch.add(firstSeq..<state.nextSeq, through: state.nextSequence - 1) }
+        try state.record(actions, from: &next, options)
+      }
+    }
+  }
+
   /// Lets `body` record, in a new segment if the active one is full.
   ///
   /// A new segment is begun while no sync is under way: of two syncs of one file at once the kernel tells only one that it failed, and the other would go
   /// on as if all were well.
-  func record<Result: Sendable>(_ body: (inout Recorder) throws(LogError) -> Result) throws(LogError) -> Result {
-    let result: Result? = try state.withLock { state throws(LogError) in state.isDueToRoll(options) ? nil : try body(&state) }
-    if let result { return result }
-    return try syncing.withLock { _ throws(LogError) in
+  private func inSegment(_ body: (inout Recorder) throws(LogError) -> Void) throws(LogError) {
+    let isDone = try state.withLock { state throws(LogError) in
+      if state.isDueToRoll(options) { return false }
+      try body(&state)
+      return true
+    }
+    guard !isDone else { return }
+    try syncing.withLock { _ throws(LogError) in
       try state.withLock { state throws(LogError) in
         if state.isDueToRoll(options) {
           try state.roll()
           scheduleSealing()
         }
-        return try body(&state)
+        try body(&state)
       }
     }
   }
 
+  private func withEncoder<Result>(_ body: (inout EncodedActions) throws(LogError) -> Result) throws(LogError) -> Result {
+    var mine: EncodedActions? = nil
+    spare.withLock { swap(&$0, &mine) }
+    if mine == nil { mine = EncodedActions() }
+    defer {
+      mine!.removeAll()
+      spare.withLock { swap(&$0, &mine) }
+    }
+    return try body(&mine!)
+  }
+
   func close(outcome: JSONString, endedAt: Timestamp?) throws(LogError) -> Session {
-    try syncing.withLock { _ throws(LogError) in
-      try sealing.withLock { _ throws(LogError) in
-        try state.withLock { state throws(LogError) in try state.close(outcome: outcome, endedAt: endedAt, options) }
+    try recording.withLock { _ throws(LogError) in
+      try syncing.withLock { _ throws(LogError) in
+        try sealing.withLock { _ throws(LogError) in
+          try state.withLock { state throws(LogError) in try state.close(outcome: outcome, endedAt: endedAt, options) }
+        }
       }
     }
   }
