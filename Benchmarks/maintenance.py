@@ -1,5 +1,5 @@
 """What a recording program feels of maintenance: its longest calls, without and with sealing and compaction beside it."""
-import contextlib, os, shutil, subprocess, threading
+import contextlib, os, shutil, threading
 
 from harness import Case
 from recording import OURS
@@ -15,17 +15,16 @@ def compacting(harness, pristine):
     problem = []
 
     def compact(path):
-        while not is_over.is_set():
-            shutil.copytree(pristine, path)
-            for level in "1", "9":
-                if is_over.is_set():
-                    break
-                result = subprocess.run([harness.command, "compact", "--level", level, "--storage-dir", path], capture_output=True, text=True)
-                if result.returncode:
-                    problem.append(result.stderr)
-                    return
-                times[0] += 1
-            shutil.rmtree(path)
+        try:
+            while not is_over.is_set():
+                shutil.copytree(pristine, path)
+                for level in "1", "9":
+                    if not is_over.is_set():
+                        harness.run([harness.command, "compact", "--level", level, "--storage-dir", path])
+                        times[0] += 1
+                shutil.rmtree(path)
+        except Exception as error:
+            problem.append(error)
 
     with harness.directory() as path:
         beside = threading.Thread(target=compact, args=(os.path.join(path, "busy"),))
@@ -36,7 +35,7 @@ def compacting(harness, pristine):
             is_over.set()
             beside.join()
     if problem:
-        raise RuntimeError("compact: " + problem[0])
+        raise problem[0]
 
 
 def cases(harness):
