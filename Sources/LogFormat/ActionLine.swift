@@ -234,22 +234,40 @@ private func shown(_ key: JSONString) -> String {
 
 // MARK: What is made of a line
 
-extension LineReader {
-  /// Valid until the next line is read. `states` are both as they were given, if both were.
-  func parts(now: () -> Timestamp) -> (ActionParts, states: (before: UnsafeRawBufferPointer, after: UnsafeRawBufferPointer)?) {
-    func string(_ range: Range<Int>?) -> ActionParts.Part? { range.map { .canonical(inside($0)) } }
-    func object(_ object: Object?) -> ActionParts.Part? { object.map { .canonical(bytes($0.stored)) } }
-    let nothing = ActionParts.Part.canonical(UnsafeRawBufferPointer(start: nil, count: 0))
-    var states: (before: UnsafeRawBufferPointer, after: UnsafeRawBufferPointer)?
-    if let before = members.beforeState, let after = members.afterState { states = (bytes(before.given), bytes(after.given)) }
-    let isOwn = members.kernel.map { inside($0).isEmpty } ?? true
-    return (
-      ActionParts(
-        actionType: string(members.actionType) ?? nothing, outcome: string(members.outcome) ?? nothing, kernel: isOwn ? nil : string(members.kernel),
-        viaEdge: string(members.viaEdge), intent: object(members.intent), evidence: object(members.evidence),
-        beforeState: object(members.beforeState), afterState: object(members.afterState), attempt: members.attempt,
-        generatedAt: members.generatedAt ?? now(), note: string(members.note) ?? nothing), states
-    )
+extension LineReader: ActionSource {
+  var attempt: Int64 { members.attempt }
+  var generatedAt: Timestamp? { members.generatedAt }
+  var outcome: UnsafeRawBufferPointer { inside(members.outcome) }
+  /// Its name; empty for the session's own.
+  var kernel: UnsafeRawBufferPointer { inside(members.kernel) }
+
+  /// As they were given, if both were.
+  var states: (before: UnsafeRawBufferPointer, after: UnsafeRawBufferPointer)? {
+    guard let before = members.beforeState, let after = members.afterState else { return nil }
+    return (bytes(before.given), bytes(after.given))
+  }
+
+  private func inside(_ string: Range<Int>?) -> UnsafeRawBufferPointer { string.map { inside($0) } ?? UnsafeRawBufferPointer(start: nil, count: 0) }
+
+  func writeActionType(to out: OutPointer, in buffer: inout ByteBuffer) -> OutPointer { buffer.write(inside(members.actionType), to: out) }
+  func writeOutcome(to out: OutPointer, in buffer: inout ByteBuffer) -> OutPointer { buffer.write(outcome, to: out) }
+  func writeNote(to out: OutPointer, in buffer: inout ByteBuffer) -> OutPointer { buffer.write(inside(members.note), to: out) }
+
+  func writeViaEdge(_ key: StaticString, to out: OutPointer, in buffer: inout ByteBuffer) -> OutPointer {
+    guard let viaEdge = members.viaEdge else { return out }
+    return write(UInt8(ascii: "\""), to: buffer.write(inside(viaEdge), to: copy(key, to: out)))
+  }
+
+  func writePayload(_ member: PayloadMember, _ key: StaticString, to out: OutPointer, in buffer: inout ByteBuffer) throws(LogError) -> OutPointer {
+    let object =
+      switch member {
+      case .intent: members.intent
+      case .evidence: members.evidence
+      case .beforeState: members.beforeState
+      case .afterState: members.afterState
+      }
+    guard let object else { return out }
+    return buffer.write(bytes(object.stored), to: copy(key, to: buffer.room(for: slack, behind: out)))
   }
 }
 

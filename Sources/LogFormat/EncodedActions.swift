@@ -47,65 +47,44 @@ package struct EncodedActions: ~Copyable, Sendable {
   ///   - now: when an action happened that does not say it.
   /// - Throws: `LogError` `tooLarge` if a payload nests too deep; nothing is appended then.
   package mutating func append(_ action: Action, ownKernel: JSONString, now: () -> Timestamp) throws(LogError) {
-    let kernel = action.kernel.isEmpty ? ownKernel : action.kernel
     let hasDiff = try diff.take(action.beforeState, action.afterState)
-    try append(
-      ActionParts(
-        actionType: .string(action.actionType), outcome: .string(action.outcome), kernel: .string(kernel),
-        viaEdge: action.viaEdge.map { .string($0) }, intent: action.intent.map { .payload($0) }, evidence: action.evidence.map { .payload($0) },
-        beforeState: action.beforeState.map { .payload($0) }, afterState: action.afterState.map { .payload($0) },
-        attempt: action.attempt, generatedAt: action.generatedAt ?? now(), note: .string(action.note)),
-      KnownOutcome(action.outcome), kernel, hasDiff: hasDiff)
+    let kernel = action.kernel.isEmpty ? ownKernel : action.kernel
+    try append(action, KnownOutcome(action.outcome), kernel, action.generatedAt ?? now(), hasDiff: hasDiff)
   }
 
   /// Appends the action of the line that was read last; otherwise the same.
   package mutating func append(_ line: borrowing LineReader, ownKernel: JSONString, now: () -> Timestamp) throws(LogError) {
-    let (parts, states) = line.parts(now: now)
-    let outcome: KnownOutcome = if case .canonical(let bytes) = parts.outcome { KnownOutcome(utf8: bytes) } else { .other }
-    var hasDiff = false
-    if let states { hasDiff = try diff.take(canonical: states.before, states.after) }
-    guard case .canonical(let name)? = parts.kernel else {
-      var parts = parts
-      parts.kernel = .string(ownKernel)
-      return try append(parts, outcome, ownKernel, hasDiff: hasDiff)
-    }
-    try append(parts, outcome, try kernels.name(name), hasDiff: hasDiff)
+    let hasDiff = if let (before, after) = line.states { try diff.take(canonical: before, after) } else { false }
+    let kernel = line.kernel.isEmpty ? ownKernel : try kernels.name(line.kernel)
+    try append(line, KnownOutcome(utf8: line.outcome), kernel, line.generatedAt ?? now(), hasDiff: hasDiff)
   }
 
-  private mutating func append(_ parts: ActionParts, _ outcome: KnownOutcome, _ kernel: JSONString, hasDiff: Bool) throws(LogError) {
+  private mutating func append<Source: ActionSource & ~Copyable>(
+    _ action: borrowing Source, _ outcome: KnownOutcome, _ kernel: JSONString, _ generatedAt: Timestamp, hasDiff: Bool
+  ) throws(LogError) {
     let start = tails.count
     do throws(LogError) {
-      try tails.appendTail(parts, kernelIsURN: kernel.isURN, diffSummary: hasDiff ? diff.summary : nil)
+      try tails.appendTail(of: action, kernel: kernel, generatedAt: generatedAt, diffSummary: hasDiff ? diff.summary : nil)
     } catch {
       tails.truncate(to: start)
       throw error
     }
-    entries.append(Entry(outcome: outcome, kernel: kernel, generatedAt: parts.generatedAt, end: tails.count))
+    entries.append(Entry(outcome: outcome, kernel: kernel, generatedAt: generatedAt, end: tails.count))
   }
 }
 
-/// What an action's payload is put together from.
-struct ActionParts {
-  enum Part {
-    case string(JSONString)
-    case payload(Payload)
-    /// As it is stored; a string without its quotes.
-    case canonical(UnsafeRawBufferPointer)
-  }
-
-  var actionType: Part
-  var outcome: Part
-  /// Its name as passed; `nil` for the session's own.
-  var kernel: Part?
-  var viaEdge: Part?
-  var intent: Part?
-  var evidence: Part?
-  var beforeState: Part?
-  var afterState: Part?
-  var attempt: Int64
-  var generatedAt: Timestamp
-  var note: Part
+/// What the members of an action are taken from. There is always `slack` of room, less the punctuation that was written since.
+protocol ActionSource: ~Copyable {
+  var attempt: Int64 { get }
+  func writeActionType(to out: OutPointer, in buffer: inout ByteBuffer) -> OutPointer
+  func writeOutcome(to out: OutPointer, in buffer: inout ByteBuffer) -> OutPointer
+  func writeNote(to out: OutPointer, in buffer: inout ByteBuffer) -> OutPointer
+  /// The others: what stands there is the key, and what is missing is left out.
+  func writeViaEdge(_ key: StaticString, to out: OutPointer, in buffer: inout ByteBuffer) -> OutPointer
+  func writePayload(_ payload: PayloadMember, _ key: StaticString, to out: OutPointer, in buffer: inout ByteBuffer) throws(LogError) -> OutPointer
 }
+
+enum PayloadMember { case intent, evidence, beforeState, afterState }
 
 extension ByteBuffer {
   /// The payload of an action, whose tail is encoded.
@@ -114,48 +93,69 @@ extension ByteBuffer {
     commit(upTo: copy(tail, to: out))
   }
 
-  fileprivate mutating func appendTail(_ action: ActionParts, kernelIsURN: Bool, diffSummary: [UInt8]?) throws(LogError) {
+  fileprivate mutating func appendTail<Source: ActionSource & ~Copyable>(
+    of action: borrowing Source, kernel: JSONString, generatedAt: Timestamp, diffSummary: [UInt8]?
+  ) throws(LogError) {
     var out = copy(",\"action_type\":\"", to: room(for: slack))
-    out = try write(action.actionType, to: out)
-    out = try write(action.outcome, to: copy("\",\"outcome\":\"", to: out))
-    out = copy("\",\"urn\":\"ckp://Action#", to: room(for: slack, behind: out))
-    if let kernel = action.kernel { out = try write(kernel, to: out) }
-    out = try write(action.actionType, to: LogFormat.write(UInt8(ascii: "/"), to: out))
-    let milliseconds = action.generatedAt.milliseconds
+    out = action.writeActionType(to: out, in: &self)
+    out = action.writeOutcome(to: copy("\",\"outcome\":\"", to: out), in: &self)
+    out = writeEscaped(kernel, to: copy("\",\"urn\":\"ckp://Action#", to: out))
+    out = action.writeActionType(to: LogFormat.write(UInt8(ascii: "/"), to: out), in: &self)
+    let milliseconds = generatedAt.milliseconds
     if milliseconds != 0 { out = LogFormat.write(milliseconds, to: LogFormat.write(UInt8(ascii: "-"), to: out)) }
     out = copy("\",\"kernel\":\"", to: room(for: slack, behind: out))
     // `ckp://…` is a URN; anything else is a name.
-    if !kernelIsURN { out = copy("ckp://Kernel#", to: out) }
-    if let kernel = action.kernel { out = try write(kernel, to: out) }
-    out = copy(kernelIsURN ? "\"" : ":v1.0\"", to: out)
-    if let viaEdge = action.viaEdge {
-      out = LogFormat.write(UInt8(ascii: "\""), to: try write(viaEdge, to: copy(",\"via_edge\":\"", to: out)))
-    }
-    if let intent = action.intent { out = try write(intent, to: copy(",\"intent\":", to: room(for: slack, behind: out))) }
-    if let evidence = action.evidence { out = try write(evidence, to: copy(",\"evidence\":", to: room(for: slack, behind: out))) }
-    if let beforeState = action.beforeState { out = try write(beforeState, to: copy(",\"before_state\":", to: room(for: slack, behind: out))) }
-    if let afterState = action.afterState { out = try write(afterState, to: copy(",\"after_state\":", to: room(for: slack, behind: out))) }
-    out = room(for: slack, behind: out)
+    let isURN = kernel.isURN
+    if !isURN { out = copy("ckp://Kernel#", to: out) }
+    out = writeEscaped(kernel, to: out)
+    out = copy(isURN ? "\"" : ":v1.0\"", to: out)
+    out = action.writeViaEdge(",\"via_edge\":\"", to: out, in: &self)
+    out = try action.writePayload(.intent, ",\"intent\":", to: room(for: slack, behind: out), in: &self)
+    out = try action.writePayload(.evidence, ",\"evidence\":", to: out, in: &self)
+    out = try action.writePayload(.beforeState, ",\"before_state\":", to: out, in: &self)
+    out = try action.writePayload(.afterState, ",\"after_state\":", to: out, in: &self)
     if let diffSummary {
       out = copy(",\"diff_summary\":\"", to: out)
       out = diffSummary.withUnsafeBufferPointer { writeEscaped($0, to: out) }
       out = LogFormat.write(UInt8(ascii: "\""), to: out)
     }
-    out = LogFormat.write(action.attempt, to: copy(",\"attempt\":", to: out))
-    out = LogFormat.write(action.generatedAt, to: copy(",\"generated_at\":", to: room(for: slack, behind: out)))
-    out = try write(action.note, to: copy(",\"note\":\"", to: room(for: slack, behind: out)))
+    out = LogFormat.write(action.attempt, to: copy(",\"attempt\":", to: room(for: slack, behind: out)))
+    out = LogFormat.write(generatedAt, to: copy(",\"generated_at\":", to: room(for: slack, behind: out)))
+    out = action.writeNote(to: copy(",\"note\":\"", to: room(for: slack, behind: out)), in: &self)
     commit(upTo: copy("\"}", to: out))
   }
 
-  /// With at least `slack` of room left, less what punctuation was written since.
-  private mutating func write(_ part: ActionParts.Part, to out: OutPointer) throws(LogError) -> OutPointer {
-    switch part {
-    case .string(let string): return writeEscaped(string, to: out)
-    case .payload(.object(let object)): return try write(object, false, 1, to: out)
-    case .payload(.raw(let raw)):
-      let out = room(for: raw.bytes.count + slack, behind: out)
-      return raw.bytes.withUnsafeBytes { copy($0, to: out) }
-    case .canonical(let bytes): return copy(bytes, to: room(for: bytes.count + slack, behind: out))
+  /// Bytes that are canonical.
+  mutating func write(_ bytes: UnsafeRawBufferPointer, to out: OutPointer) -> OutPointer {
+    copy(bytes, to: room(for: bytes.count + slack, behind: out))
+  }
+}
+
+extension Action: ActionSource {
+  func writeActionType(to out: OutPointer, in buffer: inout ByteBuffer) -> OutPointer { buffer.writeEscaped(actionType, to: out) }
+  func writeOutcome(to out: OutPointer, in buffer: inout ByteBuffer) -> OutPointer { buffer.writeEscaped(outcome, to: out) }
+  func writeNote(to out: OutPointer, in buffer: inout ByteBuffer) -> OutPointer { buffer.writeEscaped(note, to: out) }
+
+  func writeViaEdge(_ key: StaticString, to out: OutPointer, in buffer: inout ByteBuffer) -> OutPointer {
+    guard let viaEdge else { return out }
+    return LogFormat.write(UInt8(ascii: "\""), to: buffer.writeEscaped(viaEdge, to: copy(key, to: out)))
+  }
+
+  @inline(__always)
+  func writePayload(_ member: PayloadMember, _ key: StaticString, to out: OutPointer, in buffer: inout ByteBuffer) throws(LogError) -> OutPointer {
+    switch member {
+    case .intent: try write(intent, key, to: out, in: &buffer)
+    case .evidence: try write(evidence, key, to: out, in: &buffer)
+    case .beforeState: try write(beforeState, key, to: out, in: &buffer)
+    case .afterState: try write(afterState, key, to: out, in: &buffer)
+    }
+  }
+
+  private func write(_ payload: Payload?, _ key: StaticString, to out: OutPointer, in buffer: inout ByteBuffer) throws(LogError) -> OutPointer {
+    switch payload {
+    case nil: return out
+    case .object(let object)?: return try buffer.write(object, false, 1, to: copy(key, to: buffer.room(for: slack, behind: out)))
+    case .raw(let raw)?: return raw.bytes.withUnsafeBytes { buffer.write($0, to: copy(key, to: buffer.room(for: slack, behind: out))) }
     }
   }
 }

@@ -167,7 +167,7 @@ private func write(_ magnitude: UInt64, isNegative: Bool, to start: OutPointer) 
 
 private func digitCount(_ value: UInt64) -> Int {
   // log10(2) is a little above 1233 / 4096.
-  let guess = (64 - value.leadingZeroBitCount) * 1233 >> 12
+  let guess = ((64 - value.leadingZeroBitCount) * 1233) >> 12
   return value < powersOfTen[guess] ? guess : guess + 1
 }
 

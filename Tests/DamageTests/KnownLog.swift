@@ -148,8 +148,8 @@ struct KnownLog: Sendable {
   static func action(_ seq: Int64) throws -> [UInt8] {
     var payload = ByteBuffer()
     try payload.appendAction(
-      Action(actionType: "t", outcome: seq == 3 ? "failed" : "verified", note: "note \(seq)"), seq: seq, kernel: "K",
-      generatedAt: Timestamp(microseconds: 1_000_000 * seq)!, diffSummary: nil)
+      Action(actionType: "t", outcome: seq == 3 ? "failed" : "verified", note: "note \(seq)"), seq: seq, ownKernel: "K",
+      at: Timestamp(microseconds: 1_000_000 * seq)!)
     return Array(payload.bytes)
   }
 

@@ -58,7 +58,7 @@ struct DifferentialTests {
   // MARK: One session
 
   /// In which form payloads are handed over.
-  private enum Way: CaseIterable { case values, raw, batch }
+  private enum Way: CaseIterable { case values, raw, batch, lines }
 
   private func check(_ session: Case, way: Way) throws {
     let storage = try TemporaryDirectory()
@@ -83,18 +83,23 @@ struct DifferentialTests {
         #expect(sleeps.withLock { $0 } == step.sleeps)
         continue
       }
-      switch try step.line!.withRawBytes({ bytes throws(LogError) in try RecordLine(bytes) }) {
-      case .action(let action):
+      var reader = LineReader()
+      switch try step.line!.withRawBytes({ bytes throws(LogError) in try reader.read(bytes) }) {
+      case .action:
         isClosed = false
         switch way {
-        case .values: try prov.recordAction(action)
-        case .raw: try prov.recordAction(try action.withRawPayloads())
-        case .batch: try prov.recordActions([action])
+        case .values: try prov.recordAction(try reader.action.withValues())
+        case .raw: try prov.recordAction(try reader.action.withRawPayloads())
+        case .batch: try prov.recordActions([try reader.action])
+        case .lines:
+          var encoded = EncodedActions()
+          try encoded.append(reader, ownKernel: prov.ownKernel, now: options.clock)
+          try prov.recordActions(encoded)
         }
       case .close(let outcome, let endedAt):
         isClosed = true
         try prov.close(outcome: outcome, endedAt: endedAt)
-      case nil: Issue.record("a blank line")
+      case .blank: Issue.record("a blank line")
       }
     }
     let log = LogDirectory(path: prov.logPath, fileSystem: DiskFileSystem())
@@ -134,14 +139,19 @@ private func firstDifference(_ a: [UInt8], _ b: [UInt8]) -> String {
 
 extension Action {
   fileprivate func withRawPayloads() throws -> Action {
-    func raw(_ payload: Payload?) throws -> Payload? {
-      try payload.map { .raw(try RawJSON(utf8: try JSONValue.object(try $0.object()).compactJSON())) }
-    }
+    try withPayloads { .raw(try RawJSON(utf8: try JSONValue.object(try $0.object()).compactJSON())) }
+  }
+
+  fileprivate func withValues() throws -> Action {
+    try withPayloads { .object(try $0.object()) }
+  }
+
+  private func withPayloads(_ form: (Payload) throws -> Payload) rethrows -> Action {
     var action = self
-    action.intent = try raw(intent)
-    action.evidence = try raw(evidence)
-    action.beforeState = try raw(beforeState)
-    action.afterState = try raw(afterState)
+    action.intent = try intent.map(form)
+    action.evidence = try evidence.map(form)
+    action.beforeState = try beforeState.map(form)
+    action.afterState = try afterState.map(form)
     return action
   }
 }

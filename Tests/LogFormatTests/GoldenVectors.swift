@@ -140,9 +140,7 @@ private struct LogBuilder {
   mutating func action(_ action: Action, second: Int) throws {
     var payload = ByteBuffer()
     let generatedAt = Timestamp("2026-03-14T20:00:\(second).250000Z")!
-    try payload.appendAction(
-      action, seq: summary.summary.nextSeq, kernel: action.kernel.isEmpty ? "MyKernel" : action.kernel, generatedAt: generatedAt,
-      diffSummary: try action.diffSummary())
+    try payload.appendAction(action, seq: summary.summary.nextSeq, ownKernel: "MyKernel", at: generatedAt)
     try append(.action, Array(payload.bytes))
     actions.append(try JSONValue(json: String(decoding: payload.bytes, as: UTF8.self)))
   }

@@ -39,7 +39,7 @@ struct DamageTests {
     let start = writer.buffer.beginFrame()
     let action = Action(actionType: "t", outcome: "verified", note: "note \(seq)")
     let generatedAt = Timestamp(microseconds: 1_000_000 * seq)!
-    try writer.buffer.appendAction(action, seq: seq, kernel: "K", generatedAt: generatedAt, diffSummary: nil)
+    try writer.buffer.appendAction(action, seq: seq, ownKernel: "K", at: generatedAt)
     try writer.endFrame(at: start, .action)
     let (kept, error) = writer.flush()
     #expect(kept == 1 && error == nil)

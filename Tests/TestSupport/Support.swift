@@ -1,5 +1,5 @@
 import Glibc
-import LogFormat
+package import LogFormat
 import LogStorage
 import ProvenanceLog
 import Subprocess
@@ -199,5 +199,14 @@ public struct SeededGenerator: RandomNumberGenerator {
     word = (word ^ word >> 30) &* 0xBF58_476D_1CE4_E5B9
     word = (word ^ word >> 27) &* 0x94D0_49BB_1331_11EB
     return word ^ word >> 31
+  }
+}
+
+extension ByteBuffer {
+  /// The payload of an action, as recording it makes it.
+  package mutating func appendAction(_ action: Action, seq: Int64, ownKernel: JSONString, at generatedAt: Timestamp) throws {
+    var encoded = EncodedActions()
+    try encoded.append(action, ownKernel: ownKernel) { generatedAt }
+    appendAction(seq: seq, tail: encoded.tail(0))
   }
 }
