@@ -1,3 +1,4 @@
+internal import CText
 package import ProvenanceModel
 
 // Action payloads (Format/record.md), read whole, or only as far as a summary needs. EncodedActions writes them.
@@ -58,9 +59,9 @@ package struct ActionOutline {
 
   /// - Throws: `LogError` `corrupt` if the payload does not begin as Format/record.md says, or its URN is not made of its own type.
   package init(payload: UnsafeRawBufferPointer) throws(LogError) {
-    var scanner = MemberScanner(payload)
-    guard let seq = scanner.next(key: "seq").flatMap(positiveInteger), let actionType = scanner.next(key: "action_type").flatMap(inside),
-      let outcome = scanner.next(key: "outcome").flatMap(inside), let urn = scanner.next(key: "urn").flatMap(inside)
+    var scanner = Scanner(payload)
+    guard scanner.take("{\"seq\":"), let seq = scanner.takeSeq(), scanner.take(",\"action_type\":\""), let actionType = scanner.takeString(),
+      scanner.take(",\"outcome\":\""), let outcome = scanner.takeString(), scanner.take(",\"urn\":\""), let urn = scanner.takeString()
     else { throw LogError(.corrupt, "the action record does not begin with seq, action_type, outcome and urn") }
     guard let kernelName = Self.kernelName(inURN: urn, actionType: actionType) else {
       throw LogError(.corrupt, "the action's urn is not ckp://Action#KERNEL/TYPE-MILLISECONDS with its own type")
@@ -75,10 +76,12 @@ package struct ActionOutline {
   private static func kernelName(inURN urn: UnsafeRawBufferPointer, actionType: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
     let prefix: StaticString = "ckp://Action#"
     let start = prefix.utf8CodeUnitCount
-    guard urn.starts(with: UnsafeRawBufferPointer(start: prefix.utf8Start, count: start)) else { return nil }
+    guard urn.count >= start, isEqual(UnsafeRawBufferPointer(rebasing: urn[..<start]), prefix) else { return nil }
     func kernel(before end: Int) -> UnsafeRawBufferPointer? {
       let slash = end - actionType.count - 1
-      guard slash >= start, urn[slash] == UInt8(ascii: "/"), urn[slash + 1..<end].elementsEqual(actionType) else { return nil }
+      guard slash >= start, urn[slash] == UInt8(ascii: "/"), isEqual(UnsafeRawBufferPointer(rebasing: urn[slash + 1..<end]), actionType) else {
+        return nil
+      }
       return UnsafeRawBufferPointer(rebasing: urn[start..<slash])
     }
     var digits = urn.count
@@ -91,30 +94,59 @@ package struct ActionOutline {
   }
 }
 
-/// `generated_at` of an action's payload.
+/// Takes the leading members of a record one after the other, where they stand exactly as they must.
+private struct Scanner {
+  private var p: UnsafePointer<UInt8>
+  private let end: UnsafePointer<UInt8>
+
+  init(_ bytes: UnsafeRawBufferPointer) {
+    // Of no bytes nothing is taken, and no memory is looked at.
+    let base = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? UnsafePointer(bitPattern: 1)!
+    (p, end) = (base, base + bytes.count)
+  }
+
+  mutating func take(_ text: StaticString) -> Bool {
+    let size = text.utf8CodeUnitCount
+    guard end - p >= size, isEqual(UnsafeRawBufferPointer(start: p, count: size), text) else { return false }
+    p += size
+    return true
+  }
+
+  /// An integer from 1 on.
+  mutating func takeSeq() -> Int64? {
+    var value: Int64 = 0
+    while p < end, 0x30...0x39 ~= p.pointee {
+      let (tenfold, overflow) = value.multipliedReportingOverflow(by: 10)
+      let (sum, overflow2) = tenfold.addingReportingOverflow(Int64(p.pointee - 0x30))
+      guard !overflow, !overflow2 else { return nil }
+      value = sum
+      p += 1
+    }
+    return value >= 1 ? value : nil
+  }
+
+  /// A string whose opening quote was taken; without its quotes.
+  mutating func takeString() -> UnsafeRawBufferPointer? {
+    guard let close = ckprov_string_end(p, end) else { return nil }
+    defer { p = close + 1 }
+    return UnsafeRawBufferPointer(start: p, count: close - p)
+  }
+}
+
+/// `generated_at` of an action's payload: the last member but one.
 package func generatedAt(ofAction payload: UnsafeRawBufferPointer) throws(LogError) -> Timestamp {
-  var scanner = MemberScanner(payload)
-  while let (key, value) = scanner.next() {
-    if key.elementsEqual("generated_at".utf8), let text = inside(value), let timestamp = Timestamp(ascii: text) { return timestamp }
+  // Inside of a string a quote has a backslash before it, so these bytes stand nowhere behind the member that they are.
+  let (note, timestampSize): (StaticString, Int) = (",\"note\":\"", 27)
+  let key: StaticString = ",\"generated_at\":\""
+  var at = payload.count - note.utf8CodeUnitCount - 2
+  while at >= 0, !isEqual(UnsafeRawBufferPointer(rebasing: payload[at..<at + note.utf8CodeUnitCount]), note) { at -= 1 }
+  let start = at - 1 - timestampSize - key.utf8CodeUnitCount
+  if start >= 0, isEqual(UnsafeRawBufferPointer(rebasing: payload[start..<start + key.utf8CodeUnitCount]), key),
+    let timestamp = Timestamp(ascii: UnsafeRawBufferPointer(rebasing: payload[at - 1 - timestampSize..<at - 1]))
+  {
+    return timestamp
   }
-  throw LogError(.corrupt, "the action record has no generated_at")
-}
-
-private func inside(_ string: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
-  guard string.count >= 2, string[0] == UInt8(ascii: "\"") else { return nil }
-  return UnsafeRawBufferPointer(rebasing: string[1..<string.count - 1])
-}
-
-private func positiveInteger(_ digits: UnsafeRawBufferPointer) -> Int64? {
-  var value: Int64 = 0
-  for digit in digits {
-    guard 0x30...0x39 ~= digit else { return nil }
-    let (tenfold, overflow) = value.multipliedReportingOverflow(by: 10)
-    let (sum, overflow2) = tenfold.addingReportingOverflow(Int64(digit - 0x30))
-    guard !overflow, !overflow2 else { return nil }
-    value = sum
-  }
-  return value >= 1 ? value : nil
+  throw LogError(.corrupt, "the action record does not end with generated_at and note")
 }
 
 /// Walks over the members of a compact object without decoding them.
@@ -137,25 +169,10 @@ struct MemberScanner {
     )
   }
 
-  /// The next member's value if its key is `key`.
-  mutating func next(key: StaticString) -> UnsafeRawBufferPointer? {
-    guard let member = next(),
-      member.key.elementsEqual(UnsafeRawBufferPointer(start: key.utf8Start, count: key.utf8CodeUnitCount))
-    else { return nil }
-    return member.value
-  }
-
   /// Offset behind the string whose opening quote is at `start`.
   private func stringEnd(_ start: Int) -> Int? {
-    var at = start + 1
-    while at < json.count {
-      switch json[at] {
-      case UInt8(ascii: "\""): return at + 1
-      case UInt8(ascii: "\\"): at += 2
-      default: at += 1
-      }
-    }
-    return nil
+    let base = json.baseAddress!.assumingMemoryBound(to: UInt8.self)
+    return ckprov_string_end(base + start + 1, base + json.count).map { $0 - base + 1 }
   }
 
   /// Offset of the comma or bracket behind the value at `start`.

@@ -4,6 +4,8 @@ package import ProvenanceModel
 package struct SummaryBuilder: Sendable {
   /// `nil` until the session-started frame, or a checkpoint that was taken on trust.
   package private(set) var header: SessionHeader?
+  /// There is a header.
+  package private(set) var hasStarted = false
   package private(set) var summary = SessionSummary(kernelName: "")
   private var kernels = KernelNames()
 
@@ -12,12 +14,14 @@ package struct SummaryBuilder: Sendable {
   /// Right behind the session-started frame.
   package init(_ header: SessionHeader) {
     self.header = header
+    hasStarted = true
     summary = SessionSummary(kernelName: URN.kernelName(ofURN: header.wasAssociatedWith))
   }
 
   /// As a checkpoint says, taken on trust.
   package init(_ checkpoint: Checkpoint) {
     header = checkpoint.header
+    hasStarted = true
     summary = checkpoint.summary
   }
 
@@ -35,7 +39,7 @@ package struct SummaryBuilder: Sendable {
       guard header == nil else { throw LogError(.corrupt, "the session started twice") }
       self = SummaryBuilder(try SessionHeader(payload: payload))
     case .action:
-      guard header != nil else { throw LogError(.corrupt, "an action stands before the start of its session") }
+      guard hasStarted else { throw LogError(.corrupt, "an action stands before the start of its session") }
       let action = try ActionOutline(payload: payload)
       guard action.seq >= summary.nextSeq, action.seq < Int64.max else {
         throw LogError(.corrupt, "action seq \(action.seq) comes after seq \(summary.nextSeq - 1)")

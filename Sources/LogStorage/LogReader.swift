@@ -238,7 +238,7 @@ package struct LogReader: ~Copyable {
   /// The payload of the frame that was returned last, valid until the next one is asked for.
   package var payload: UnsafeRawBufferPointer {
     mutating get throws(LogError) {
-      UnsafeRawBufferPointer(rebasing: try frameBytes.dropFirst(FrameHeader.size))
+      UnsafeRawBufferPointer(rebasing: try frameBytes[FrameHeader.size...])
     }
   }
 
@@ -272,7 +272,7 @@ package struct LogReader: ~Copyable {
   package var currentSegment: (header: SegmentHeader, offset: UInt64) { (segment, segmentStart) }
 
   /// File name and raw offset of the frame that was returned last, or where it stopped.
-  package var place: (segment: String, offset: UInt64) { (file.name.description, offset - UInt64(frame?.frameSize ?? 0)) }
+  package var place: (segment: String, offset: UInt64) { (file.nameText, offset - UInt64(frame?.frameSize ?? 0)) }
 
   /// Where the segment that is being read ends so far: what a new segment's header says of it.
   package var segmentEnd: SegmentEnd {

@@ -5,6 +5,8 @@ package import ProvenanceModel
 /// largest record and no further.
 struct SegmentFile: ~Copyable {
   let name: SegmentFileName
+  /// The same as text, of which every place in the file has need.
+  let nameText: String
   /// Device and inode.
   let identity: [UInt64]
   private let file: any File
@@ -64,6 +66,7 @@ struct SegmentFile: ~Copyable {
     _ name: SegmentFileName, _ identity: [UInt64], _ file: any File, _ index: SealedIndex?, _ indexError: LogError?, _ chunks: [ChunkEntry]
   ) {
     self.name = name
+    nameText = name.description
     self.identity = identity
     self.file = file
     self.index = index
@@ -131,7 +134,8 @@ struct SegmentFile: ~Copyable {
       let before = skipped - passed
       if name.isSealed { try fillSealed(to: before + size, atLeast: before + min(size, 1)) } else { try fillRaw(to: before + size) }
     }
-    return UnsafeRawBufferPointer(rebasing: window.bytes.dropFirst(Int(offset - windowStart)))
+    let bytes = window.bytes
+    return UnsafeRawBufferPointer(rebasing: bytes[min(Int(offset - windowStart), bytes.count)...])
   }
 
   /// What is asked for next is read from the file again.

@@ -94,7 +94,7 @@ struct DifferentialTests {
         case .lines:
           var encoded = EncodedActions()
           try encoded.append(reader, ownKernel: prov.ownKernel, now: options.clock)
-          try prov.recordActions(encoded)
+          _ = try prov.recordActions(encoded)
         }
       case .close(let outcome, let endedAt):
         isClosed = true

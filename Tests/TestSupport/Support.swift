@@ -1,7 +1,7 @@
 import Glibc
 package import LogFormat
 import LogStorage
-import ProvenanceLog
+package import ProvenanceLog
 import Subprocess
 import SystemPackage
 

@@ -63,6 +63,27 @@ static inline size_t ckprov_copy_plain(uint8_t *out, const uint8_t *from, size_t
   return at;
 }
 
+/// Where the JSON string ends whose opening quote stands before `p`: its closing quote, or NULL if there is none before `end`.
+static inline const uint8_t *ckprov_string_end(const uint8_t *p, const uint8_t *end) {
+  while (p < end) {
+#if defined(__SSE2__)
+    if (end - p >= 16) {
+      __m128i block = _mm_loadu_si128((const __m128i *)p);
+      __m128i found = _mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('"')), _mm_cmpeq_epi8(block, _mm_set1_epi8('\\')));
+      uint32_t mask = (uint32_t)_mm_movemask_epi8(found);
+      if (!mask) {
+        p += 16;
+        continue;
+      }
+      p += __builtin_ctz(mask);
+    }
+#endif
+    if (*p == '"') return p;
+    p += *p == '\\' ? 2 : 1;
+  }
+  return NULL;
+}
+
 /// Where a value stands that is being printed with an indent of two; zeroed but for the levels before it begins.
 typedef struct {
   size_t position;

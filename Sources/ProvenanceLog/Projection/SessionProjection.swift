@@ -109,7 +109,7 @@ package struct SessionProjection: ~Copyable {
 
   /// What is projected has been read. Told by what was recorded, not by sequences: those of the last frames change where a log is taken up again meanwhile.
   private var isComplete: Bool {
-    recomputed.header != nil && recomputed.summary.actionCount == state.summary.actionCount && recomputed.summary.end == state.summary.end
+    recomputed.summary.actionCount == state.summary.actionCount && recomputed.hasStarted && recomputed.summary.end == state.summary.end
   }
 
   private mutating func nextFrame() throws(LogError) {
