@@ -187,6 +187,7 @@ extension LogReader {
           files = files[..<fileIndex] + rest
           file = same
           position = .beforeFile
+          passedOver = nil
           if try lookAhead() { return .again }
         }
       } else if let step = try goOnInWider(listing) {
@@ -221,7 +222,8 @@ extension LogReader {
     let last = file.index?.lastSequence ?? file.name.firstSequence
     let covered = files[(fileIndex + 1)...].prefix { $0.firstSequence <= last }.count
     guard covered > 0 else { return false }
-    if let index = file.index, try log.isWhole(file.name, of: sessionID) {
+    var damage: Damage?
+    if let index = file.index, try log.isWhole(file.name, of: sessionID, tellDamage: { damage = $0 }) {
       // One that reaches further than the wide one is none that this was made of, and is named; unless the next file says that nothing there counts.
       let next = fileIndex + covered + 1 < files.count ? files[fileIndex + covered + 1] : nil
       let reachesFurther = try log.begins(next, behind: index) ? false : self.reachesFurther(files[fileIndex + covered], than: last)
@@ -229,15 +231,29 @@ extension LogReader {
       return false
     }
     // Those that stood before the first of them are gone: what was in them stands in the wide one alone.
-    guard files[fileIndex + 1].firstSequence == file.name.firstSequence else {
-      readsBelow = files[fileIndex + 1].firstSequence
+    let first = files[fileIndex + 1].firstSequence
+    guard first == file.name.firstSequence else {
+      readsBelow = first
+      // Where it is damaged before that, it is read.
+      if let damage, damage.sequences.lowerBound >= first {
+        passedOver = Self.passedOver(damage, "from sequence \(first) on the files beside it are read in its place; 'recover' makes a new log of them")
+      }
       return false
     }
     guard let narrower = try openIfThere(files[fileIndex + 1]) else { return false }
+    damage = damage ?? file.indexError.map { self.damage(.sealedIndex, $0.message, at: 0) }
+    passedOver = damage.map { Self.passedOver($0, "the files beside it are read in its place; 'compact' sets it aside") }
     files.remove(at: fileIndex)
     file = narrower
     position = .beforeFile
     return true
+  }
+
+  private static func passedOver(_ damage: Damage, _ what: String) -> Damage {
+    var damage = damage
+    damage.message += "; \(what)"
+    damage.sequences = damage.sequences.lowerBound..<damage.sequences.lowerBound
+    return damage
   }
 
   func reachesFurther(_ name: SegmentFileName, than last: UInt64) throws(LogError) -> Bool {
@@ -301,13 +317,15 @@ extension LogReader {
 
 extension LogDirectory {
   /// Whether all of a file can be read; false if it is gone.
-  func isWhole(_ name: SegmentFileName, of sessionID: SessionID?) throws(LogError) -> Bool {
+  /// - Parameter tellDamage: gets the first damage that there is.
+  func isWhole(_ name: SegmentFileName, of sessionID: SessionID?, tellDamage: (Damage) -> Void = { _ in }) throws(LogError) -> Bool {
     do throws(LogError) {
       var reader = LogReader(self, sessionID, reading: try SegmentFile.open(name, in: self), of: [name])
       while try reader.next() != nil {}
       return true
     } catch {
       guard error.code == .corrupt || error.code == .notFound else { throw error }
+      if let damage = error.damage { tellDamage(damage) }
       return false
     }
   }

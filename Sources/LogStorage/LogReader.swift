@@ -30,6 +30,8 @@ package struct LogReader: ~Copyable {
   var predecessor: SegmentEnd?
   /// From this sequence on the next file is read: it has what the current one holds behind it, and the current one is damaged.
   var readsBelow: UInt64?
+  /// Of a sealed file in the place of which others are read; it is returned before the next one of these is entered.
+  var passedOver: Damage?
   /// Damage was passed, so that where the segment ends for this reader says nothing.
   var isInterrupted = false
   /// Raw bytes of the current file when it was last asked.
@@ -214,9 +216,10 @@ package struct LogReader: ~Copyable {
   }
 
   /// Whether `next` goes no further than to this damage, which was returned last. What a sealed file's index says stands in its chunks, too, and the next file
-  /// says where they end.
+  /// says where they end. Of a file that is passed over others hold what it held.
   package func stopsReaders(_ damage: Damage) -> Bool {
-    if damage.cause == .sealedIndex, case .header = later { false } else { true }
+    if position == .beforeFile { return false }
+    return if damage.cause == .sealedIndex, case .header = later { false } else { true }
   }
 
   /// The next frame, or the next damage, behind which it then goes on; `nil` at the end, see `ending`.
@@ -292,7 +295,9 @@ package struct LogReader: ~Copyable {
 
   private mutating func step() throws(LogError) -> Step {
     switch position {
-    case .beforeFile: return try enterFile()
+    case .beforeFile:
+      if let damage = passedOver.take() { return .item(.damage(damage)) }
+      return try enterFile()
     case .behindFile: return fileIndex + 1 < files.count ? try nextFile() : .end(.clean)
     case .inFile, .atEndOfSealedFile: break
     }

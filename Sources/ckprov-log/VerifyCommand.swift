@@ -107,8 +107,11 @@ private struct Report {
       (status, message) = (.tornTail, "\(counts); \(bytes) bytes behind them are in doubt; 'record --resume \(name)' goes on")
     case .damaged:
       let problems = result.problemCount == 1 ? "1 problem" : "\(result.problemCount) problems"
-      let kept = "\(result.actionsBeforeDamage) actions before the first one, \(result.actions) are whole"
-      (status, message) = (.damaged, "\(problems); \(kept); 'recover \(name)' says what can be kept")
+      let kept =
+        result.stopsReaders
+        ? "\(result.actionsBeforeDamage) actions before the first one, \(result.actions) are whole; 'recover \(name)' says what can be kept"
+        : "all \(result.actions) actions can be read; each problem says what mends it"
+      (status, message) = (.damaged, "\(problems); \(kept)")
     }
   }
 

@@ -17,7 +17,7 @@ package struct Verification: Sendable {
   package fileprivate(set) var actionsBeforeDamage: UInt64 = 0
   package fileprivate(set) var isDamaged = false
   /// Damage was met that readers stop at.
-  fileprivate var isStopped = false
+  package fileprivate(set) var stopsReaders = false
   /// At the end of the log.
   package fileprivate(set) var bytesInDoubt: UInt64 = 0
 
@@ -42,8 +42,8 @@ package struct Verification: Sendable {
     if problems.count < Self.problemsMax { problems.append(damage) }
     guard !damage.isTail else { return }
     isDamaged = true
-    guard stopsReaders, !isStopped else { return }
-    isStopped = true
+    guard stopsReaders, !self.stopsReaders else { return }
+    self.stopsReaders = true
     actionsBeforeDamage = actions
   }
 }
@@ -63,7 +63,7 @@ extension SessionsDirectory {
       }
     }
     verifier.finish(reader.ending)
-    if isDeep, !verifier.result.isDamaged, let header = verifier.summary.header { try verifier.compareView(of: header, in: self) }
+    if isDeep, !verifier.result.stopsReaders, let header = verifier.summary.header { try verifier.compareView(of: header, in: self) }
     return verifier.result
   }
 }
@@ -88,7 +88,7 @@ private struct Verifier {
 
   mutating func take(_ damage: Damage, stopsReaders: Bool = true) {
     result.note(damage, stopsReaders: stopsReaders)
-    if ![.sealedIndex, .sealedTrailer].contains(damage.cause) { canCompare = false }
+    if stopsReaders, ![.sealedIndex, .sealedTrailer].contains(damage.cause) { canCompare = false }
   }
 
   mutating func take(_ frame: FrameHeader, _ reader: inout LogReader) throws(LogError) {
@@ -148,7 +148,7 @@ private struct Verifier {
     case .writing?: result.isBeingWritten = true
     default: break
     }
-    if !result.isStopped { result.actionsBeforeDamage = result.actions }
+    if !result.stopsReaders { result.actionsBeforeDamage = result.actions }
   }
 
   /// All that Format/record.md says of an action's payload: its members, and that it is in the form in which it is stored.
