@@ -8,6 +8,7 @@ extension LogReader {
     position = .inFile
     readsBelow = nil
     filteredBelow = 0
+    indexed = nil
     lastLook = nil
     searches = 0
     fileSize = try file.rawSize()
@@ -94,17 +95,21 @@ extension LogReader {
 
   /// Goes on with the next chunk of a sealed file that may hold an action that is wanted, or at the end of the file.
   /// - Returns: false if no chunk from here on, in any file, can hold one.
-  mutating func passChunks(_ filter: ActionFilter) -> Bool {
+  /// - Throws: `corrupt` if the index contradicts the file's header or the chunk before.
+  mutating func passChunks(_ filter: ActionFilter) throws(LogError) -> Bool {
     filteredBelow = .max
+    let nextSeq = indexed?.nextSeq
+    indexed = nil
     guard let index = file.index else { return true }
     // Of the chunk that holds the place nothing was read yet, but perhaps the file's header.
     let start = file.chunkNumber(at: offset)
+    let isBehindHeader = start == 0 && nextSequence == segment.firstSequence
+    if let nextSeq = isBehindHeader ? segment.firstSeq : nextSeq, nextSeq != index.firstSeq(ofChunk: start) { throw indexContradiction() }
     var number = start
     while number < index.chunks.count {
-      let chunk = index.chunks[number]
-      let nextSeq = number + 1 < index.chunks.count ? index.chunks[number + 1].firstSeq : index.nextSeq
-      if chunk.firstSeq > filter.seqs.upperBound { return false }
-      if nextSeq > filter.seqs.lowerBound, chunk.earliest <= filter.times.upperBound, chunk.latest >= filter.times.lowerBound { break }
+      if index.chunks[number].firstSeq > filter.seqs.upperBound { return false }
+      let held = index.actions(inChunk: number)
+      if held.seqs.overlaps(filter.seqs), held.times.overlaps(filter.times) { break }
       number += 1
     }
     guard number < index.chunks.count else {
@@ -114,14 +119,28 @@ extension LogReader {
     }
     let chunk = index.chunks[number]
     filteredBelow = chunk.rawOffset + UInt64(chunk.rawSize)
+    let isAtStart = number > start || isBehindHeader || offset == chunk.rawOffset
+    if isAtStart, nextSequence >= passesBelow { indexed = (chunk.firstSeq, index.actions(inChunk: number).times) }
     if number > start { (offset, nextSequence, segment.salt, isInterrupted) = (chunk.rawOffset, chunk.firstSequence, chunk.salt, true) }
     return true
+  }
+
+  mutating func compareWithIndex(action payload: UnsafeRawBufferPointer) throws(LogError) {
+    guard let (nextSeq, times) = indexed, let filter else { return }
+    let seq = try ActionOutline(payload: payload).seq
+    // Times are not looked for where they do not matter.
+    let isTime = filter.times == ActionFilter.all.times ? true : times.contains(try generatedAt(ofAction: payload).microseconds)
+    guard seq >= nextSeq, isTime else { throw indexContradiction() }
+    indexed?.nextSeq = seq &+ 1
   }
 
   mutating func indexDamage() -> Damage? {
     guard file.name.isSealed else { return nil }
     position = .atEndOfSealedFile
-    guard let index = file.index else { return damage(.sealedIndex, file.indexError?.message ?? "the index is damaged") }
+    guard let index = file.index else {
+      let mending = if case .header = later { "; 'compact --level 9' makes it anew" } else { "" }
+      return damage(.sealedIndex, "\(file.indexError?.message ?? "the index is damaged")\(mending)")
+    }
     guard !isInterrupted, index.lastSequence != nextSequence &- 1 || index.lastSalt != segment.salt || index.lastCRC != lastCRC else { return nil }
     return damage(.sealedTrailer, "the sealed file's trailer differs from what the file holds")
   }

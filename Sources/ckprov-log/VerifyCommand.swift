@@ -8,8 +8,8 @@ struct VerifyCommand: ParsableCommand {
     commandName: "verify",
     abstract: "Reads everything and says what it found.",
     discussion: """
-      Checks every checksum, every link from file to file and every checkpoint, and goes on behind damage: each problem is listed with file, offset, sequences and \
-      cause. --deep also checks the form of each record, and views byte for byte. --json prints one JSON object a session and line (Format/reports.md).
+      Checks every checksum, every link from file to file, every checkpoint and every index, and goes on behind damage: each problem is listed with file, offset, \
+      sequences and cause. --deep also checks the form of each record, the times in indexes, and views byte for byte. --json prints one JSON object a session and line (Format/reports.md).
 
       Exit codes: 0 clean (also while a writer is at work); 1 torn tail only; 2 corruption; 3 cannot read; 66 no such session.
       """)
