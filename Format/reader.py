@@ -10,9 +10,11 @@ feature that is not known here. What is whole before the damage is printed. Seal
 """
 import json, os, re, struct, sys
 from collections import namedtuple
+from datetime import datetime, timedelta
 
 MAGIC, SEALED_MAGIC = b"\x89CKPL\r\n\x1a", b"\x89CKPS\r\n\x1a"
-HEADER, FRAME, TRAILER = map(struct.Struct, ("<8xHHIIIQQQQII64s", "<IIIIQ", "<QQQQIIIIIH10xI4x"))
+HEADER, FRAME, TRAILER, ENTRY = map(
+    struct.Struct, ("<8xHHIIIQQQQII64s", "<IIIIQ", "<QQQQIIIIIH10xI4x", "<QI12xQQqq4xI"))
 Header = namedtuple("Header", "version length features compatible salt first_sequence first_action "
                               "size last last_salt last_crc session_id")    # from size to last_crc: the predecessor
 Frame = namedtuple("Frame", "length payload_crc unsynced sequence kind crc size")    # size: with header and padding
@@ -67,11 +69,12 @@ def frame_header(data, pos, salt):
 
 def read_file(path):
     """Raw bytes; of a sealed file also why there are no more of them, what the trailer says of them (raw size; first,
-    last sequence; next seq; last salt, CRC), and the closing checkpoint. The last two are None if damaged."""
+    last sequence; next seq; last salt, CRC), the entries of its index, and the closing checkpoint. These are None if
+    damaged."""
     with open(path, "rb") as file:
         blob, fault, data = file.read(), None, bytearray()
     if path.endswith(".seg"):
-        return blob, None, None, None
+        return blob, None, None, None, None
     import lz4.frame
     try:
         with lz4.frame.open(path) as file:
@@ -83,8 +86,9 @@ def read_file(path):
         *told, chunks, closing, index_crc, salt, crc, version, features = TRAILER.unpack(blob[-72:])
         require((version, features) == (1, 0), KNOWN, 69)
         if crc32c(0, blob[-72 - closing - 64 * chunks:-72]) == index_crc:
-            return bytes(data), fault, (*told, salt, crc), blob[-72 - closing:-72]
-    return bytes(data), fault, None, None
+            entries = list(ENTRY.iter_unpack(blob[-72 - closing - 64 * chunks:-72 - closing]))
+            return bytes(data), fault, (*told, salt, crc), entries, blob[-72 - closing:-72]
+    return bytes(data), fault, None, None, None
 
 
 def parse(kind, payload):
@@ -126,7 +130,7 @@ class Log:
         while self.numbers:
             number, self.pos = min(self.numbers), 0
             for self.name in sorted((n for n in names if int(n[:20]) == number), reverse=True):    # sealed first
-                data, fault, told, closing = read_file(os.path.join(self.path, self.name))
+                data, fault, told, entries, closing = read_file(os.path.join(self.path, self.name))
                 if told or self.name.endswith(".seg"):
                     break
                 self.report(0, "the index is damaged and not used")
@@ -137,11 +141,13 @@ class Log:
             if told:
                 found = self.pos, number, self.sequence - 1, self.next_seq, *self.predecessor[2:]
                 require(told == found, f"the trailer says {told}, and the frames {found}")
+                self.check_index(entries)
                 self.compare(parse(CHECKPOINT, closing))
             self.judge_end(data[self.pos:])
 
     def file_frames(self, data, fault):
         """The frames of one file, up to where no whole frame stands that continues the log."""
+        self.seen = []    # of each frame: offset, sequence, next seq, salt; generated_at of an action
         while True:
             pos, header = self.pos, segment_header(data, self.pos)
             expected = self.sequence, *self.predecessor, self.id
@@ -156,9 +162,22 @@ class Log:
             payload = data[pos + 24:pos + 24 + frame.length]
             if pos + frame.size > len(data) or crc32c(self.header.salt, payload) != frame.payload_crc:
                 return
-            yield self.name, pos, frame, payload, self.take(frame, payload)
+            next_seq, value = self.next_seq, self.take(frame, payload)
+            time = value["generated_at"] if frame.kind == ACTION else None
+            self.seen.append((pos, frame.sequence, next_seq, self.header.salt, time))
+            yield self.name, pos, frame, payload, value
             self.pos, self.sequence = pos + frame.size, self.sequence + 1
             self.predecessor = self.pos - start, frame.sequence, self.header.salt, frame.crc
+
+    def check_index(self, entries):
+        """What the entries of a sealed file's index say of the frames in the chunks, compared with what was seen."""
+        for start, length, *told in entries:
+            sequence, next_seq, salt = next(seen[1:4] for seen in self.seen if seen[0] >= start)
+            times = [datetime.strptime(seen[4], "%Y-%m-%dT%H:%M:%S.%fZ") for seen in self.seen
+                     if start <= seen[0] < start + length and seen[4]]
+            times = [(time - datetime(1970, 1, 1)) // timedelta(microseconds=1) for time in times]
+            found = [sequence, next_seq, min(times, default=(1 << 63) - 1), max(times, default=-1 << 63), salt]
+            require(told == found, f"the index says {told} of the chunk at {start}, and it holds {found}")
 
     def judge_end(self, rest):
         """The end of the file, a torn tail, or corruption? rest is what stands behind the last whole frame."""

@@ -108,6 +108,28 @@ package struct SealedIndex: Sendable, Equatable {
 
   fileprivate init() {}
 
+  /// The least seq that an action from this chunk on may have; of the one behind the last, that an action behind the file may have.
+  package func firstSeq(ofChunk number: Int) -> Int64 { number < chunks.count ? chunks[number].firstSeq : nextSeq }
+
+  /// Which actions a chunk may hold.
+  package func actions(inChunk number: Int) -> ActionFilter {
+    let chunk = chunks[number]
+    let nextSeq = firstSeq(ofChunk: number + 1)
+    // No action has the seq 0.
+    guard chunk.firstSeq < nextSeq, chunk.earliest <= chunk.latest else { return ActionFilter(seqs: 0...0) }
+    return ActionFilter(seqs: chunk.firstSeq...nextSeq - 1, times: chunk.earliest...chunk.latest)
+  }
+
+  /// Whether it says of the frames what another one says of the same, however they are packed.
+  package func describes(as other: SealedIndex) -> Bool {
+    func unpacked(_ index: SealedIndex) -> SealedIndex {
+      var index = index
+      for number in index.chunks.indices { (index.chunks[number].fileSize, index.chunks[number].fileOffset, index.chunks[number].crc) = (0, 0, 0) }
+      return index
+    }
+    return unpacked(self) == unpacked(other)
+  }
+
   /// The skippable frame that ends a sealed file.
   fileprivate func append(to buffer: inout ByteBuffer) {
     let contentSize = chunks.count * ChunkEntry.size + checkpoint.count
@@ -170,7 +192,7 @@ extension ChunkEntry {
   /// The longest LZ4 frame that a chunk of this many raw bytes may be.
   package static func fileSizeMax(rawSize: Int) -> Int { 2 * rawSize + 1024 }
 
-  fileprivate mutating func include(_ generatedAt: Timestamp) {
+  mutating func include(_ generatedAt: Timestamp) {
     earliest = min(earliest, generatedAt.microseconds)
     latest = max(latest, generatedAt.microseconds)
   }
@@ -207,10 +229,8 @@ package struct Sealer: ~Copyable {
   /// A segment header; it begins a chunk.
   package mutating func append(_ header: SegmentHeader, bytes: UnsafeRawBufferPointer, to file: inout ByteBuffer) throws(LogError) {
     try flush(to: &file)
-    if index.chunks.isEmpty {
-      index.firstSequence = header.firstSequence
-      nextSeq = header.firstSeq
-    }
+    if index.chunks.isEmpty { index.firstSequence = header.firstSequence }
+    nextSeq = header.firstSeq
     salt = header.salt
     begin(sequence: header.firstSequence)
     chunk.append(bytes)

@@ -110,7 +110,9 @@ extension LogDirectory {
     do throws(LogError) {
       let size = try write(step, id, rules, to: temporary)
       try check(step, id, against: temporary)
-      guard step.files != [step.result] || size < step.sizeBefore, try replace(step, by: temporary, newest, lock) else {
+      let isBetter = step.files != [step.result] || size < step.sizeBefore
+      let isWanted = isBetter ? true : try isIndexMended(step.result, by: temporary)
+      guard isWanted, try replace(step, by: temporary, newest, lock) else {
         try fileSystem.remove(temporary)
         return nil
       }
@@ -177,9 +179,20 @@ extension LogDirectory {
     try file.sync()
   }
 
-  /// Reads the new file back: its segment headers and frames must be those of the files that it was made of.
+  private func isIndexMended(_ name: SegmentFileName, by temporary: String) throws(LogError) -> Bool {
+    guard let old = try SegmentFile.open(name, in: self).index, let new = try SegmentFile.open(name, in: self, at: temporary).index else {
+      return true
+    }
+    return !new.describes(as: old)
+  }
+
+  /// Reads the new file back: its segment headers and frames must be those of the files that it was made of, and its index must be true of them: it may have been
+  /// taken over from those.
   private func check(_ step: CompactionStep, _ id: SessionID, against temporary: String) throws(LogError) {
     var result = LogReader(self, id, reading: try SegmentFile.open(step.result, in: self, at: temporary), of: [step.result])
+    guard let written = result.index else { throw LogError(.io, "the new file's index is damaged; the old files stay", path: temporary) }
+    var index = IndexCheck(written, includesTimes: true)
+    var nextSeq: Int64 = 1
     for (number, name) in step.files.enumerated() {
       var reader = try reader(of: step, number, id)
       while let frame = try next(of: step, number, &reader) {
@@ -188,7 +201,23 @@ extension LogDirectory {
             .io, "the new file does not hold this frame as it stands here; the old files stay", path: path, segment: name.description,
             sequence: frame.sequence)
         }
+        let payload = try result.payload
+        let segment = result.currentSegment
+        if frame.sequence == segment.header.firstSequence { nextSeq = segment.header.firstSeq }
+        index.take(frame, payload: payload, at: result.place.offset, of: segment, nextSeq: nextSeq)
+        if frame.kind == .action { nextSeq = try ActionOutline(payload: payload).seq &+ 1 }
       }
+    }
+    index.finishChunk()
+    if let (chunk, message) = index.differences.first {
+      let old = step.files.last { $0.firstSequence <= chunk.firstSequence }
+      throw LogError(
+        .corrupt, "\(message); '--level 9' makes the index anew", path: path, segment: old?.description, sequence: chunk.firstSequence)
+    }
+    guard written.nextSeq == nextSeq else {
+      throw LogError(
+        .corrupt, "its trailer says that seq \(written.nextSeq) comes next, and it is \(nextSeq); '--level 9' makes the index anew", path: path,
+        segment: step.files.last?.description)
     }
     guard try result.next() == nil else { throw LogError(.io, "the new file holds more than the old ones, which stay", path: temporary) }
   }

@@ -8,6 +8,7 @@ extension LogReader {
     position = .inFile
     readsBelow = nil
     filteredBelow = 0
+    indexed = nil
     lastLook = nil
     searches = 0
     fileSize = try file.rawSize()
@@ -94,17 +95,21 @@ extension LogReader {
 
   /// Goes on with the next chunk of a sealed file that may hold an action that is wanted, or at the end of the file.
   /// - Returns: false if no chunk from here on, in any file, can hold one.
-  mutating func passChunks(_ filter: ActionFilter) -> Bool {
+  /// - Throws: `corrupt` if the index contradicts the file's header or the chunk before.
+  mutating func passChunks(_ filter: ActionFilter) throws(LogError) -> Bool {
     filteredBelow = .max
+    let nextSeq = indexed?.nextSeq
+    indexed = nil
     guard let index = file.index else { return true }
     // Of the chunk that holds the place nothing was read yet, but perhaps the file's header.
     let start = file.chunkNumber(at: offset)
+    let isBehindHeader = start == 0 && nextSequence == segment.firstSequence
+    if let nextSeq = isBehindHeader ? segment.firstSeq : nextSeq, nextSeq != index.firstSeq(ofChunk: start) { throw indexContradiction() }
     var number = start
     while number < index.chunks.count {
-      let chunk = index.chunks[number]
-      let nextSeq = number + 1 < index.chunks.count ? index.chunks[number + 1].firstSeq : index.nextSeq
-      if chunk.firstSeq > filter.seqs.upperBound { return false }
-      if nextSeq > filter.seqs.lowerBound, chunk.earliest <= filter.times.upperBound, chunk.latest >= filter.times.lowerBound { break }
+      if index.chunks[number].firstSeq > filter.seqs.upperBound { return false }
+      let held = index.actions(inChunk: number)
+      if held.seqs.overlaps(filter.seqs), held.times.overlaps(filter.times) { break }
       number += 1
     }
     guard number < index.chunks.count else {
@@ -114,14 +119,28 @@ extension LogReader {
     }
     let chunk = index.chunks[number]
     filteredBelow = chunk.rawOffset + UInt64(chunk.rawSize)
+    let isAtStart = number > start || isBehindHeader || offset == chunk.rawOffset
+    if isAtStart, nextSequence >= passesBelow { indexed = (chunk.firstSeq, index.actions(inChunk: number).times) }
     if number > start { (offset, nextSequence, segment.salt, isInterrupted) = (chunk.rawOffset, chunk.firstSequence, chunk.salt, true) }
     return true
+  }
+
+  mutating func compareWithIndex(action payload: UnsafeRawBufferPointer) throws(LogError) {
+    guard let (nextSeq, times) = indexed, let filter else { return }
+    let seq = try ActionOutline(payload: payload).seq
+    // Times are not looked for where they do not matter.
+    let isTime = filter.times == ActionFilter.all.times ? true : times.contains(try generatedAt(ofAction: payload).microseconds)
+    guard seq >= nextSeq, isTime else { throw indexContradiction() }
+    indexed?.nextSeq = seq &+ 1
   }
 
   mutating func indexDamage() -> Damage? {
     guard file.name.isSealed else { return nil }
     position = .atEndOfSealedFile
-    guard let index = file.index else { return damage(.sealedIndex, file.indexError?.message ?? "the index is damaged") }
+    guard let index = file.index else {
+      let mending = if case .header = later { "; 'compact --level 9' makes it anew" } else { "" }
+      return damage(.sealedIndex, "\(file.indexError?.message ?? "the index is damaged")\(mending)")
+    }
     guard !isInterrupted, index.lastSequence != nextSequence &- 1 || index.lastSalt != segment.salt || index.lastCRC != lastCRC else { return nil }
     return damage(.sealedTrailer, "the sealed file's trailer differs from what the file holds")
   }
@@ -187,6 +206,7 @@ extension LogReader {
           files = files[..<fileIndex] + rest
           file = same
           position = .beforeFile
+          passedOver = nil
           if try lookAhead() { return .again }
         }
       } else if let step = try goOnInWider(listing) {
@@ -221,7 +241,8 @@ extension LogReader {
     let last = file.index?.lastSequence ?? file.name.firstSequence
     let covered = files[(fileIndex + 1)...].prefix { $0.firstSequence <= last }.count
     guard covered > 0 else { return false }
-    if let index = file.index, try log.isWhole(file.name, of: sessionID) {
+    var damage: Damage?
+    if let index = file.index, try log.isWhole(file.name, of: sessionID, tellDamage: { damage = $0 }) {
       // One that reaches further than the wide one is none that this was made of, and is named; unless the next file says that nothing there counts.
       let next = fileIndex + covered + 1 < files.count ? files[fileIndex + covered + 1] : nil
       let reachesFurther = try log.begins(next, behind: index) ? false : self.reachesFurther(files[fileIndex + covered], than: last)
@@ -229,15 +250,29 @@ extension LogReader {
       return false
     }
     // Those that stood before the first of them are gone: what was in them stands in the wide one alone.
-    guard files[fileIndex + 1].firstSequence == file.name.firstSequence else {
-      readsBelow = files[fileIndex + 1].firstSequence
+    let first = files[fileIndex + 1].firstSequence
+    guard first == file.name.firstSequence else {
+      readsBelow = first
+      // Where it is damaged before that, it is read.
+      if let damage, damage.sequences.lowerBound >= first {
+        passedOver = Self.passedOver(damage, "from sequence \(first) on the files beside it are read in its place; 'recover' makes a new log of them")
+      }
       return false
     }
     guard let narrower = try openIfThere(files[fileIndex + 1]) else { return false }
+    damage = damage ?? file.indexError.map { self.damage(.sealedIndex, $0.message, at: 0) }
+    passedOver = damage.map { Self.passedOver($0, "the files beside it are read in its place; 'compact' sets it aside") }
     files.remove(at: fileIndex)
     file = narrower
     position = .beforeFile
     return true
+  }
+
+  private static func passedOver(_ damage: Damage, _ what: String) -> Damage {
+    var damage = damage
+    damage.message += "; \(what)"
+    damage.sequences = damage.sequences.lowerBound..<damage.sequences.lowerBound
+    return damage
   }
 
   func reachesFurther(_ name: SegmentFileName, than last: UInt64) throws(LogError) -> Bool {
@@ -301,13 +336,15 @@ extension LogReader {
 
 extension LogDirectory {
   /// Whether all of a file can be read; false if it is gone.
-  func isWhole(_ name: SegmentFileName, of sessionID: SessionID?) throws(LogError) -> Bool {
+  /// - Parameter tellDamage: gets the first damage that there is.
+  func isWhole(_ name: SegmentFileName, of sessionID: SessionID?, tellDamage: (Damage) -> Void = { _ in }) throws(LogError) -> Bool {
     do throws(LogError) {
       var reader = LogReader(self, sessionID, reading: try SegmentFile.open(name, in: self), of: [name])
       while try reader.next() != nil {}
       return true
     } catch {
       guard error.code == .corrupt || error.code == .notFound else { throw error }
+      if let damage = error.damage { tellDamage(damage) }
       return false
     }
   }

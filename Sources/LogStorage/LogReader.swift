@@ -30,6 +30,8 @@ package struct LogReader: ~Copyable {
   var predecessor: SegmentEnd?
   /// From this sequence on the next file is read: it has what the current one holds behind it, and the current one is damaged.
   var readsBelow: UInt64?
+  /// Of a sealed file in the place of which others are read; it is returned before the next one of these is entered.
+  var passedOver: Damage?
   /// Damage was passed, so that where the segment ends for this reader says nothing.
   var isInterrupted = false
   /// Raw bytes of the current file when it was last asked.
@@ -48,6 +50,8 @@ package struct LogReader: ~Copyable {
   var filter: ActionFilter?
   /// What the filter says of the current file is known up to this raw offset.
   var filteredBelow: UInt64 = 0
+  /// Of a chunk that is read from its start: the least seq that the next action in it may have, and which times its entry says that stand there.
+  var indexed: (nextSeq: Int64, times: ClosedRange<Int64>)?
   /// Every frame with a lower sequence is known to be on stable storage.
   package internal(set) var vouchedBelow: UInt64 = 0
   package internal(set) var nextSequence: UInt64 = 0
@@ -154,6 +158,7 @@ package struct LogReader: ~Copyable {
   /// Reads no more than what may hold the actions that are wanted: names, headers and indexes say where they are. Frames of others are among what it returns.
   package static func open(_ log: LogDirectory, of sessionID: SessionID?, for filter: ActionFilter) throws(LogError) -> LogReader {
     var reader = try open(log, of: sessionID)
+    if filter == .all { return reader }
     reader.filter = filter
     let files = reader.files
     // The last file that begins with no later action holds the first one. What can't be read is found by reading.
@@ -202,7 +207,9 @@ package struct LogReader: ~Copyable {
     if let failure { throw failure }
     while true {
       switch try nextItem() {
-      case .frame(let header)?: return header
+      case .frame(let header)?:
+        if header.kind == .action, indexed != nil { try compareWithIndex(action: try payload) }
+        return header
       case .damage(let damage)?:
         guard stopsReaders(damage) else { continue }
         let error = LogError(damage, in: log.path)
@@ -213,10 +220,19 @@ package struct LogReader: ~Copyable {
     }
   }
 
+  /// The index by which chunks were passed over says otherwise than what is read.
+  mutating func indexContradiction() -> LogError {
+    let message = "the sealed file's index says otherwise than what stands here; 'verify --deep' says where, 'compact --level 9' makes it anew"
+    let error = LogError(damage(.sealedIndex, message), in: log.path)
+    failure = error
+    return error
+  }
+
   /// Whether `next` goes no further than to this damage, which was returned last. What a sealed file's index says stands in its chunks, too, and the next file
-  /// says where they end.
+  /// says where they end. Of a file that is passed over others hold what it held.
   package func stopsReaders(_ damage: Damage) -> Bool {
-    if damage.cause == .sealedIndex, case .header = later { false } else { true }
+    if position == .beforeFile { return false }
+    return if damage.cause == .sealedIndex, case .header = later { false } else { true }
   }
 
   /// The next frame, or the next damage, behind which it then goes on; `nil` at the end, see `ending`.
@@ -285,14 +301,16 @@ package struct LogReader: ~Copyable {
   /// Of the file that is being read: another one may have taken its name.
   package var fileIdentity: [UInt64] { file.identity }
 
-  /// The closing checkpoint, and the frame behind which it stands, of the file that is being read, if it is a sealed one whose index is whole, and is read to its end.
-  package var closing: (checkpoint: [UInt8], lastSequence: UInt64)? { readsBelow == nil ? file.index.map { ($0.checkpoint, $0.lastSequence) } : nil }
+  /// Of the file that is being read, if it is a sealed one whose index is whole, and is read to its end.
+  package var index: SealedIndex? { readsBelow == nil ? file.index : nil }
 
   // MARK: Frames
 
   private mutating func step() throws(LogError) -> Step {
     switch position {
-    case .beforeFile: return try enterFile()
+    case .beforeFile:
+      if let damage = passedOver.take() { return .item(.damage(damage)) }
+      return try enterFile()
     case .behindFile: return fileIndex + 1 < files.count ? try nextFile() : .end(.clean)
     case .inFile, .atEndOfSealedFile: break
     }
@@ -300,7 +318,7 @@ package struct LogReader: ~Copyable {
       nextSequence = readsBelow
       return try nextFile()
     }
-    if let filter, offset >= filteredBelow, !passChunks(filter) { return .end(.clean) }
+    if let filter, offset >= filteredBelow, try !passChunks(filter) { return .end(.clean) }
     let limit = self.limit
     if offset >= limit.offset, limit.isKnown {
       if let damage = emptySegmentDamage() { return .item(.damage(damage)) }

@@ -8,7 +8,8 @@ struct CompactCommand: ParsableCommand {
     abstract: "Compresses and merges the files of logs.",
     discussion: """
       Each new file is compared with those that it was made of before they go, and 'lz4 -d' unpacks it. May run while the sessions are recorded and read; the file that \
-      a writer appends to is left alone. Also takes away what an interrupted compaction has left. --level packs what is compressed already anew, too.
+      a writer appends to is left alone. Also takes away what an interrupted compaction has left, and sets a damaged compressed file beside whole ones aside. --level \
+      packs what is compressed already anew, too, and makes a wrong index right.
 
       Exit codes: 0 done, or nothing to do; 65 a log is damaged, and was left as it is; 75 another process compacts this session.
       """)

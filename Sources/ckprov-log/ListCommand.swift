@@ -55,7 +55,7 @@ struct ListCommand: ParsableCommand {
       case .log(let id):
         let log = storage.store.directory.log(of: id)
         // Half a session is none: what is damaged is passed over, as in the reference.
-        guard let verification = try? storage.store.directory.verify(id), !verification.isDamaged else { continue }
+        guard let verification = try? storage.store.directory.verify(id), !verification.stopsReaders else { continue }
         var projection: SessionProjection
         do throws(LogError) { projection = try SessionProjection.open(log, of: id, level: 1) } catch { continue }
         try begin()

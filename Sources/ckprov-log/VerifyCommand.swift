@@ -8,8 +8,8 @@ struct VerifyCommand: ParsableCommand {
     commandName: "verify",
     abstract: "Reads everything and says what it found.",
     discussion: """
-      Checks every checksum, every link from file to file and every checkpoint, and goes on behind damage: each problem is listed with file, offset, sequences and \
-      cause. --deep also checks the form of each record, and views byte for byte. --json prints one JSON object a session and line (Format/reports.md).
+      Checks every checksum, every link from file to file, every checkpoint and every index, and goes on behind damage: each problem is listed with file, offset, \
+      sequences and cause. --deep also checks the form of each record, the times in indexes, and views byte for byte. --json prints one JSON object a session and line (Format/reports.md).
 
       Exit codes: 0 clean (also while a writer is at work); 1 torn tail only; 2 corruption; 3 cannot read; 66 no such session.
       """)
@@ -107,8 +107,11 @@ private struct Report {
       (status, message) = (.tornTail, "\(counts); \(bytes) bytes behind them are in doubt; 'record --resume \(name)' goes on")
     case .damaged:
       let problems = result.problemCount == 1 ? "1 problem" : "\(result.problemCount) problems"
-      let kept = "\(result.actionsBeforeDamage) actions before the first one, \(result.actions) are whole"
-      (status, message) = (.damaged, "\(problems); \(kept); 'recover \(name)' says what can be kept")
+      let kept =
+        result.stopsReaders
+        ? "\(result.actionsBeforeDamage) actions before the first one, \(result.actions) are whole; 'recover \(name)' says what can be kept"
+        : "all \(result.actions) actions can be read; each problem says what mends it"
+      (status, message) = (.damaged, "\(problems); \(kept)")
     }
   }
 

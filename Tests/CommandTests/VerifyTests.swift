@@ -24,6 +24,25 @@ struct VerifyTests {
     #expect(status == 0 || lines[1].contains(/^  [0-9]{20}.seg, offset [0-9]+, .*: .* \[[a-z_]+: [a-z_]+\]$/), "\(result.text)")
   }
 
+  /// What was interrupted has left it there; nobody needs it.
+  @Test func damagedFileBesideTheWholeOnesIsNamed() async throws {
+    try bench.copyVector("closed")
+    let name = "00000000000000000000.seg.lz4"
+    try DiskFileSystem().write([1, 2, 3], to: bench.logPath("closed") + "/" + name)
+    let result = try await bench.run("verify")
+    let lines = result.text.split(separator: "\n")
+    #expect(result.status == 2 && lines.count == 2, "\(result.text)")
+    #expect(lines[0].contains(/^closed  corrupt  1 problem; all [0-9]+ actions can be read;/), "\(result.text)")
+    #expect(lines.last?.contains(/\.seg\.lz4, offset 0.*: .*'compact' sets it aside \[corruption: [a-z_]+\]$/) == true, "\(result.text)")
+    let json = try await bench.run("verify", "--json")
+    #expect(json.status == 2 && json.text.contains(#""frames_lost":0,"#) && json.text.contains(name), "\(json.text)")
+    // It counts as whole, too.
+    let list = try await bench.run("list", "--json")
+    #expect(list.status == 0 && list.text.contains("actions"), "\(list.text)")
+    #expect(try await bench.run("compact", "closed").status == 0)
+    #expect(try await bench.run("verify").status == 0)
+  }
+
   @Test func livingWriterIsClean() async throws {
     let bench = bench
     _ = try await bench.recording(newSession("s1") + ["--ack"]) { record in

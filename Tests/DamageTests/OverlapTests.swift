@@ -11,6 +11,8 @@ struct OverlapTests {
   private let known = KnownLog.of(.raw)
   private let merged = KnownLog.of(.merged)
 
+  private let wide = SegmentFileName(firstSequence: 0, isSealed: true)
+
   private func path(_ sequence: UInt64, isSealed: Bool = false) -> String {
     known.path(SegmentFileName(firstSequence: sequence, isSealed: isSealed))
   }
@@ -50,11 +52,15 @@ struct OverlapTests {
     return found
   }
 
-  private func expectAll(_ disk: MemoryDisk, _ place: Comment, isClean: Bool = true) throws {
+  /// - Parameter damaged: a file in the place of which others are read: nothing else is named.
+  private func expectAll(_ disk: MemoryDisk, _ place: Comment, damaged: SegmentFileName? = nil) throws {
     let found = try read(disk)
     #expect(found.count == known.frames.count && found.error == nil && found.ending == .clean, "\(place): \(found)")
     let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
-    #expect(verification.actions == 8 && !isClean || !verification.isDamaged, "\(place): \(verification.problems)")
+    #expect(verification.actions == 8 && verification.actionsBeforeDamage == 8 && !verification.stopsReaders, "\(place): \(verification.problems)")
+    let expected = damaged.map { [$0.description] } ?? []
+    #expect(verification.problems.map(\.segment) == expected, "\(place): \(verification.problems)")
+    #expect(verification.problems.allSatisfy { $0.kind == .corruption && $0.framesLost == 0 }, "\(place): \(verification.problems)")
   }
 
   private func expectError(_ disk: MemoryDisk, _ place: Comment) throws {
@@ -83,7 +89,8 @@ struct OverlapTests {
         disk.set(path(first, isSealed: true), try sealed(segment..<segment + 1))
         try expectAll(disk, "segment \(segment)")
         flip(disk, path(first, isSealed: true), at: part)
-        try expectAll(disk, "segment \(segment), sealed flipped at \(part)")
+        let name = SegmentFileName(firstSequence: first, isSealed: true)
+        try expectAll(disk, "segment \(segment), sealed flipped at \(part)", damaged: name)
         flip(disk, path(first, isSealed: true), at: part)
         flip(disk, path(first), at: part * 0.98)
         try expectAll(disk, "segment \(segment), raw flipped at \(part)")
@@ -108,7 +115,7 @@ struct OverlapTests {
         flip(disk, path(first), at: part * 0.98)
       }
       flip(disk, path(0, isSealed: true), at: part)
-      try expectAll(disk, "the wide one flipped at \(part)")
+      try expectAll(disk, "the wide one flipped at \(part)", damaged: wide)
       for first in [UInt64(0), 4] {
         let copy = disk.copy()
         copy.update(path(first)) { $0[known.frames.first { $0.header.sequence == first }!.offset + 30] ^= 1 }
@@ -130,7 +137,7 @@ struct OverlapTests {
     #expect(chunks.count == 2)
     let second = disk.copy()
     second.update(path(0, isSealed: true)) { $0[chunks[1].start + 40] ^= 1 }
-    try expectAll(second, "its second chunk is damaged")
+    try expectAll(second, "its second chunk is damaged", damaged: wide)
     let first = disk.copy()
     first.update(path(0, isSealed: true)) { $0[chunks[0].start + 40] ^= 1 }
     try expectError(first, "its first chunk is damaged")

@@ -332,6 +332,9 @@ struct CompactionTests {
     default: try disk.cut(sealed, to: 0)
     }
     #expect(try storage.seqs("a") == Array(1...30))
+    let found = try storage.verify("a", isDeep: true)
+    #expect(found.problems.map(\.segment) == ["00000000000000000000.seg.lz4"] && found.problems[0].message.contains("'compact'"), "\(found.problems)")
+    #expect(found.isDamaged && !found.stopsReaders && found.actionsBeforeDamage == 30)
     #expect(try storage.resume("a").recordAction(action()).seq == 31)
     #expect(try storage.store.compact(try SessionID("a")).filesRemoved == 1)
     #expect(try storage.seqs("a") == Array(1...31))

@@ -160,7 +160,7 @@ private struct Salvage: ~Copyable {
       isFinished = true
       if case .tornTail(let damage)? = reader.ending { result.note(damage) }
       // Where the last chunks of a sealed log are lost its index still says what they held.
-      if let closing = reader.closing?.checkpoint { try? closing.withRawBytes { bytes throws(LogError) in apply(try Checkpoint(payload: bytes)) } }
+      if let closing = reader.index?.checkpoint { try? closing.withRawBytes { bytes throws(LogError) in apply(try Checkpoint(payload: bytes)) } }
       lose(upTo: nextSeq)
       if let end, summary.summary.end == nil, isKeeping {
         payload = try end.payload()

@@ -17,7 +17,7 @@ package struct Verification: Sendable {
   package fileprivate(set) var actionsBeforeDamage: UInt64 = 0
   package fileprivate(set) var isDamaged = false
   /// Damage was met that readers stop at.
-  fileprivate var isStopped = false
+  package fileprivate(set) var stopsReaders = false
   /// At the end of the log.
   package fileprivate(set) var bytesInDoubt: UInt64 = 0
 
@@ -42,16 +42,17 @@ package struct Verification: Sendable {
     if problems.count < Self.problemsMax { problems.append(damage) }
     guard !damage.isTail else { return }
     isDamaged = true
-    guard stopsReaders, !isStopped else { return }
-    isStopped = true
+    guard stopsReaders, !self.stopsReaders else { return }
+    self.stopsReaders = true
     actionsBeforeDamage = actions
   }
 }
 
 extension SessionsDirectory {
-  /// Reads every frame, checks every checksum and link, and compares each checkpoint with what the frames add up to; goes on behind damage.
+  /// Reads every frame, checks every checksum and link, and compares each checkpoint with what the frames add up to, and each index with the frames; goes on
+  /// behind damage.
   ///
-  /// - Parameter isDeep: each action is checked for the form that Format/record.md prescribes, and the view, if there is one, byte for byte.
+  /// - Parameter isDeep: each action is checked for the form that Format/record.md prescribes, the times in indexes too, and the view, if there is one, byte for byte.
   /// - Throws: `LogError` if it cannot be read: `notFound`, `unsupportedVersion`, `noPermission`, `io`.
   package func verify(_ id: SessionID, isDeep: Bool = false) throws(LogError) -> Verification {
     var verifier = Verifier(id, isDeep: isDeep)
@@ -63,7 +64,7 @@ extension SessionsDirectory {
       }
     }
     verifier.finish(reader.ending)
-    if isDeep, !verifier.result.isDamaged, let header = verifier.summary.header { try verifier.compareView(of: header, in: self) }
+    if isDeep, !verifier.result.stopsReaders, let header = verifier.summary.header { try verifier.compareView(of: header, in: self) }
     return verifier.result
   }
 }
@@ -77,7 +78,7 @@ private struct Verifier {
   private var firstCheckpoint: Checkpoint?
   /// Frames that are lost are missing in the summary, too.
   private var canCompare = true
-  private var file: (name: SegmentFileName, identity: [UInt64], closing: (checkpoint: [UInt8], lastSequence: UInt64)?)?
+  private var file: (name: SegmentFileName, identity: [UInt64], index: IndexCheck?)?
   private var lastOffset: UInt64 = 0
   private var lastSequence: UInt64 = 0
 
@@ -88,16 +89,19 @@ private struct Verifier {
 
   mutating func take(_ damage: Damage, stopsReaders: Bool = true) {
     result.note(damage, stopsReaders: stopsReaders)
-    if ![.sealedIndex, .sealedTrailer].contains(damage.cause) { canCompare = false }
+    guard stopsReaders, ![.sealedIndex, .sealedTrailer].contains(damage.cause) else { return }
+    noteIndex()
+    canCompare = false
   }
 
   mutating func take(_ frame: FrameHeader, _ reader: inout LogReader) throws(LogError) {
     if file?.identity != reader.fileIdentity {
       closeFile()
-      file = (reader.fileName, reader.fileIdentity, reader.closing)
+      file = (reader.fileName, reader.fileIdentity, reader.index.map { IndexCheck($0, includesTimes: isDeep) })
     }
     let place = reader.place
     let payload = try reader.payload
+    file?.index?.take(frame, payload: payload, at: place.offset, of: reader.currentSegment, nextSeq: summary.summary.nextSeq)
     do throws(LogError) {
       try check(frame, payload)
     } catch {
@@ -129,13 +133,36 @@ private struct Verifier {
 
   /// Behind the last frame of a file.
   private mutating func closeFile() {
+    file?.index?.finishChunk()
+    let index = file?.index?.index
+    noteIndex()
     // One that has made way for a wider one, in which reading goes on, was not read to its end.
-    guard let file, let closing = file.closing, closing.lastSequence == lastSequence else { return }
+    guard let file, let index, index.lastSequence == lastSequence else { return }
+    func damage(_ cause: Damage.Cause, _ message: String) -> Damage {
+      Damage(cause, message, segment: file.name.description, offset: lastOffset, sequences: lastSequence + 1..<lastSequence + 1)
+    }
+    let nextSeq = summary.summary.nextSeq
+    if canCompare, index.nextSeq != nextSeq {
+      let message = "the sealed file's trailer says that seq \(index.nextSeq) comes next, and it is \(nextSeq); \(Self.mending)"
+      take(damage(.sealedTrailer, message), stopsReaders: false)
+    }
     do throws(LogError) {
-      try compare(try closing.checkpoint.withRawBytes { bytes throws(LogError) in try Checkpoint(payload: bytes) })
+      try compare(try index.checkpoint.withRawBytes { bytes throws(LogError) in try Checkpoint(payload: bytes) })
     } catch {
-      let next = result.frames
-      take(Damage(.checkpoint, "closing \(error.message)", segment: file.name.description, offset: lastOffset, sequences: next..<next))
+      take(damage(.checkpoint, "closing \(error.message); \(Self.mending)"), stopsReaders: false)
+    }
+  }
+
+  private static let mending = "'compact --level 9' makes the end of the file anew"
+
+  /// What was found in the chunks of a sealed file, and its index says otherwise. Who reads all does not need it.
+  private mutating func noteIndex() {
+    guard canCompare, let file, let index = file.index else { return }
+    self.file?.index = nil
+    for (chunk, message) in index.differences {
+      let place = chunk.firstSequence..<chunk.firstSequence
+      let damage = Damage(.sealedIndex, "\(message); \(Self.mending)", segment: file.name.description, offset: chunk.rawOffset, sequences: place)
+      take(damage, stopsReaders: false)
     }
   }
 
@@ -148,7 +175,7 @@ private struct Verifier {
     case .writing?: result.isBeingWritten = true
     default: break
     }
-    if !result.isStopped { result.actionsBeforeDamage = result.actions }
+    if !result.stopsReaders { result.actionsBeforeDamage = result.actions }
   }
 
   /// All that Format/record.md says of an action's payload: its members, and that it is in the form in which it is stored.
@@ -188,7 +215,7 @@ private struct Verifier {
       return result.note(
         Damage(
           .view, "the view differs from what the log says; 'ckprov-log project \(id) --write' makes it anew", segment: "\(id).json", offset: 0,
-          sequences: 0..<0))
+          sequences: 0..<0), stopsReaders: false)
     }
   }
 }

@@ -1,0 +1,147 @@
+import LogFormat
+import LogStorage
+import ProvenanceLog
+import TestSupport
+import Testing
+
+/// Indexes of sealed files whose checksums are right, and which say of the chunks what is not so. Readers that look for a few actions believe them.
+struct IndexTests {
+  /// Of an entry: offset and size of the fields that say something of the frames; the last two of `generated_at`.
+  private static let fields = [(24, 8), (32, 8), (60, 4), (40, 8), (48, 8)]
+
+  private static let layouts: [KnownLog.Layout] = [.olderSealed, .merged, .allSealed]
+
+  /// One field of an entry or of the trailer, changed.
+  private func forge(_ known: KnownLog, _ file: KnownLog.File, at offset: Int, _ size: Int, by step: UInt64) -> MemoryDisk {
+    let disk = known.disk()
+    disk.update(known.path(file.name)) { bytes in
+      Forger.store(Forger.load(size, at: offset, in: bytes) &+ step, size, at: offset, in: &bytes)
+      Forger.sealIndex(from: sealedIndexStart(file.bytes) + 8, in: &bytes)
+    }
+    return disk
+  }
+
+  private func verify(_ disk: MemoryDisk, isDeep: Bool = false) throws -> Verification {
+    try KnownLog.sessions(on: disk).verify(KnownLog.id, isDeep: isDeep)
+  }
+
+  private func eachForgedEntry(_ body: (_ disk: MemoryDisk, _ file: KnownLog.File, _ isOfTimes: Bool, _ place: Comment) throws -> Void) throws {
+    for layout in Self.layouts {
+      let known = KnownLog.of(layout)
+      for file in known.files where file.name.isSealed {
+        for chunk in sealedChunks(file.bytes).indices {
+          for (offset, size) in Self.fields {
+            for step in [1, .max] as [UInt64] {
+              let entry = sealedIndexStart(file.bytes) + 8 + chunk * 64
+              let disk = forge(known, file, at: entry + offset, size, by: step)
+              try body(disk, file, offset == 40 || offset == 48, "\(layout): \(file.name): chunk \(chunk), field at \(offset) by \(step)")
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// What needs no look into the actions is compared without `--deep`.
+  @Test func verifyNamesEachForgedEntry() throws {
+    try eachForgedEntry { disk, file, isOfTimes, place in
+      for isDeep in [false, true] {
+        let found = try verify(disk, isDeep: isDeep)
+        let isNamed = found.problems.contains { $0.segment == file.name.description && $0.cause == .sealedIndex && $0.framesLost == 0 }
+        #expect(isNamed == (isDeep || !isOfTimes), "\(place): \(found.problems)")
+        #expect(found.actions == 8, place)
+      }
+    }
+  }
+
+  @Test(arguments: layouts)
+  func whatIsTrueIsNotNamed(_ layout: KnownLog.Layout) throws {
+    #expect(try verify(KnownLog.of(layout).disk(), isDeep: true).problems.isEmpty)
+  }
+
+  /// It gets the next seq from there who goes on behind a file.
+  @Test func aForgedTrailerAndClosingCheckpointAreNamedAndMadeRight() throws {
+    let known = KnownLog.of(.allSealed)
+    func expect(_ cause: Damage.Cause, _ file: KnownLog.File, _ disk: MemoryDisk) throws {
+      let found = try verify(disk)
+      let isNamed = found.problems.map(\.cause) == [cause] && found.problems[0].segment == file.name.description
+      #expect(isNamed && !found.stopsReaders, "\(found.problems)")
+      _ = try KnownLog.log(on: disk).compact(KnownLog.id, CompactionRules(level: 1, rawSizeMax: 0))
+      #expect(try verify(disk).problems.isEmpty)
+    }
+    for file in known.files {
+      let trailer = file.bytes.count - SealedIndex.trailerSize
+      try expect(.sealedTrailer, file, forge(known, file, at: trailer + 24, 8, by: 1))
+    }
+    let disk = known.disk()
+    disk.update(known.path(known.files[1].name)) { bytes in
+      let digit = bytes.firstRange(of: Array(#""next_seq":9"#.utf8))!.upperBound - 1
+      bytes[digit] = UInt8(ascii: "7")
+      Forger.sealIndex(from: sealedIndexStart(bytes) + 8, in: &bytes)
+    }
+    #expect(try KnownLog.log(on: disk).state(of: KnownLog.id).checkpoint.summary.nextSeq == 7, "who resumes believes it")
+    try expect(.checkpoint, known.files[1], disk)
+  }
+
+  /// The index is made anew, even where the file gets no smaller by it.
+  @Test func packingAnewMakesAForgedIndexRight() throws {
+    try eachForgedEntry { disk, file, _, place in
+      let log = KnownLog.log(on: disk)
+      // What contradicts itself is damaged, and what is in doubt behind the newest file is not packed.
+      guard try !verify(disk).stopsReaders else { return }
+      let steps = try log.compact(KnownLog.id, CompactionRules(level: 1, rawSizeMax: 0))
+      #expect(steps.map(\.result) == [file.name], place)
+      let found = try verify(disk, isDeep: true)
+      #expect(found.problems.isEmpty && found.actions == 8, "\(place): \(found.problems)")
+      #expect(try log.compact(KnownLog.id, CompactionRules(level: 1, rawSizeMax: 0)).isEmpty, place)
+    }
+  }
+
+  /// Merging takes entries over as they are; what is not true of the frames does not get into a new file.
+  @Test func mergingRefusesAForgedIndex() throws {
+    let known = KnownLog.of(.olderSealed)
+    for file in known.files.prefix(2) {
+      let start = sealedIndexStart(file.bytes) + 8
+      var places = Self.fields.map { (start + $0.0, $0.1) }
+      // Only the last file's trailer is taken over.
+      if file.name == known.files[1].name { places.append((file.bytes.count - SealedIndex.trailerSize + 24, 8)) }
+      for (offset, size) in places where offset != start + 24 {
+        let disk = forge(known, file, at: offset, size, by: 1)
+        do throws(LogError) {
+          _ = try KnownLog.log(on: disk).compact(KnownLog.id)
+          Issue.record("\(file.name): merged, field at \(offset - start)")
+        } catch {
+          let isNamed = error.code == .corrupt && error.segment == file.name.description && error.message.contains("--level")
+          #expect(isNamed, "\(file.name): field at \(offset - start): \(error)")
+        }
+        #expect(try KnownLog.log(on: disk).segments() == known.files.map(\.name))
+      }
+    }
+  }
+
+  /// Who is led by an index and can see that it is wrong, in a file's header or in the chunks that he reads, says so.
+  @Test func readersOfAFewActionsNoticeAForgedSeq() throws {
+    try eachForgedEntry { disk, file, isOfTimes, place in
+      guard !isOfTimes else { return }
+      // What is said to hold no action is passed over, and who begins behind it can't know better.
+      let bytes = disk.bytes("\(KnownLog.directory)/\(file.name)")
+      let index = try? Array(bytes[sealedIndexStart(bytes)...]).withRawBytes { index throws(LogError) in
+        try SealedIndex(index, fileSize: UInt64(bytes.count))
+      }
+      if let index, index.chunks.count > 1, index.actions(inChunk: 0).seqs == 0...0 { return }
+      for upper in [1, 3, 4, 8] as [Int64] {
+        let filter = ActionFilter(seqs: 1...upper)
+        var seqs: [Int64] = []
+        var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id, for: filter)
+        do {
+          while try reader.nextAction(filter) { seqs.append(try ActionOutline(payload: reader.payload).seq) }
+          #expect(seqs == Array(1...upper), "\(place): up to \(upper)")
+        } catch let error as LogError {
+          #expect(error.code == .corrupt && error.segment != nil, "\(place): \(error)")
+          let isForEver = (try? reader.nextAction(filter)) == nil
+          #expect(isForEver, place)
+        }
+      }
+    }
+  }
+}
