@@ -114,31 +114,21 @@ public final class ProvChain: Sendable {
   /// - Returns: what was recorded, its promise kept (`Options.durability`).
   @discardableResult
   public func recordAction(_ action: Action) throws(LogError) -> ActionRecord {
-    let (record, sequence) = try recorder.record { state throws(LogError) in
-      let record = try state.record(action, options)
-      return (record, state.nextSequence - 1)
-    }
+    let (record, sequence) = try recorder.record(action)
     try recorder.keepPromise(through: sequence)
     options.liveLine?(escapedForTerminal(record.liveLine.description))
     return record
   }
 
-  /// Records actions one after the other, with one write and, with `power`, one sync. Not atomic: see the error.
+  /// Records actions one after the other, none of another thread's between them, with one write a MiB and a segment, and with `power` one sync. Not atomic: see
+  /// the error.
   /// - Returns: the seqs that they got.
   @discardableResult
   public func recordActions(_ actions: [Action]) throws(BatchError) -> Range<Int64> {
-    let outcome: (records: [ActionRecord], error: LogError?, sequence: UInt64)
-    do throws(LogError) {
-      outcome = try recorder.record { state in
-        let (records, error) = state.record(contentsOf: actions, options)
-        return (records, error, state.nextSequence)
-      }
-    } catch {
-      throw BatchError(seqs: 0..<0, error: error)
-    }
+    let outcome = recorder.record(contentsOf: actions)
     var seqs: Range<Int64> = 0..<0
     if let first = outcome.records.first, let last = outcome.records.last {
-      do throws(LogError) { try recorder.keepPromise(through: outcome.sequence - 1) } catch { throw BatchError(seqs: seqs, error: error) }
+      do throws(LogError) { try recorder.keepPromise(through: outcome.sequence) } catch { throw BatchError(seqs: seqs, error: error) }
       if let liveLine = options.liveLine { for record in outcome.records { liveLine(escapedForTerminal(record.liveLine.description)) } }
       seqs = first.seq..<last.seq + 1
     }

@@ -137,30 +137,30 @@ struct Recorder: ~Copyable {
   var nextSequence: UInt64 { writer.nextSequence }
 
   mutating func record(_ action: Action, _ options: ProvChain.Options) throws(LogError) -> ActionRecord {
-    let (records, error) = record(contentsOf: [action], options)
-    if let error { throw error }
-    return records[0]
+    var kept: [ActionRecord] = []
+    try record(contentsOf: [action], to: &kept, options)
+    return kept[0]
   }
 
-  /// - Returns: the actions that were kept, and the error that kept it from keeping all.
+  /// Records actions until the segment is full; the others are for the next one.
+  /// - Parameter kept: gets those that were kept, also where it throws.
   mutating func record(
-    contentsOf actions: [Action], _ options: ProvChain.Options
-  ) -> (records: [ActionRecord], error: LogError?) {
-    var kept: [ActionRecord] = []
+    contentsOf actions: ArraySlice<Action>, to kept: inout [ActionRecord], _ options: ProvChain.Options
+  ) throws(LogError) {
     var pending: [(record: ActionRecord, kernel: JSONString)] = []
     do throws(LogError) {
       for action in actions {
         try open(options)
         pending.append(try encode(action, seq: pending.last.map { $0.record.seq + 1 } ?? summary.nextSeq, options))
+        if isDueToRoll(options) { break }
         if writer.buffer.count > 1 << 20 { try flush(&pending, to: &kept) }
       }
-      try flush(&pending, to: &kept)
-      return (kept, nil)
     } catch {
       // The action that failed left nothing in the buffer; those before it are kept.
-      do throws(LogError) { try flush(&pending, to: &kept) } catch let second { return (kept, second) }
-      return (kept, error)
+      try flush(&pending, to: &kept)
+      throw error
     }
+    try flush(&pending, to: &kept)
   }
 
   func isDueToRoll(_ options: ProvChain.Options) -> Bool { !writer.isReleased && writer.segmentSize >= options.segmentSizeMax }

@@ -3,12 +3,14 @@ internal import Synchronization
 
 /// A recorder that threads share, and the timer that syncs in the background; so the chain itself belongs to its callers alone.
 ///
-/// Who takes several locks takes them in the order `syncing`, `sealing`, `state`.
+/// Who takes several locks takes them in the order `recording`, `syncing`, `sealing`, `state`.
 final class SharedRecorder: Sendable {
   private let options: ProvChain.Options
   private let id: SessionID
   private let log: LogDirectory
   private let state: Mutex<Recorder>
+  /// Held by who records or closes, so that nothing comes between the actions of a batch, while it waits for a sync to begin a new segment.
+  private let recording = Mutex<Void>(())
   /// Held while a sync is under way: who waits here finds, as a rule, that the sync before covered it.
   private let syncing = Mutex<Void>(())
   private let syncIsScheduled = Atomic<Bool>(false)
@@ -24,11 +26,36 @@ final class SharedRecorder: Sendable {
 
   var session: Session { state.withLock { $0.session } }
 
+  /// - Returns: what was recorded, and the sequence of its frame.
+  func record(_ action: Action) throws(LogError) -> (record: ActionRecord, sequence: UInt64) {
+    try recording.withLock { _ throws(LogError) in
+      try inSegment { state throws(LogError) in (try state.record(action, options), state.nextSequence - 1) }
+    }
+  }
+
+  /// - Returns: the actions that were kept, the error that kept it from keeping all, and the sequence of the last frame.
+  func record(contentsOf actions: [Action]) -> (records: [ActionRecord], error: LogError?, sequence: UInt64) {
+    recording.withLock { _ in
+      var (kept, sequence) = ([ActionRecord](), UInt64(0))
+      do throws(LogError) {
+        while kept.count < actions.count {
+          try inSegment { state throws(LogError) in
+            defer { sequence = state.nextSequence - 1 }
+            try state.record(contentsOf: actions[kept.count...], to: &kept, options)
+          }
+        }
+        return (kept, nil, sequence)
+      } catch {
+        return (kept, error, sequence)
+      }
+    }
+  }
+
   /// Lets `body` record, in a new segment if the active one is full.
   ///
   /// A new segment is begun while no sync is under way: of two syncs of one file at once the kernel tells only one that it failed, and the other would go
   /// on as if all were well.
-  func record<Result: Sendable>(_ body: (inout Recorder) throws(LogError) -> Result) throws(LogError) -> Result {
+  private func inSegment<Result: Sendable>(_ body: (inout Recorder) throws(LogError) -> Result) throws(LogError) -> Result {
     let result: Result? = try state.withLock { state throws(LogError) in state.isDueToRoll(options) ? nil : try body(&state) }
     if let result { return result }
     return try syncing.withLock { _ throws(LogError) in
@@ -43,9 +70,11 @@ final class SharedRecorder: Sendable {
   }
 
   func close(outcome: JSONString, endedAt: Timestamp?) throws(LogError) -> Session {
-    try syncing.withLock { _ throws(LogError) in
-      try sealing.withLock { _ throws(LogError) in
-        try state.withLock { state throws(LogError) in try state.close(outcome: outcome, endedAt: endedAt, options) }
+    try recording.withLock { _ throws(LogError) in
+      try syncing.withLock { _ throws(LogError) in
+        try sealing.withLock { _ throws(LogError) in
+          try state.withLock { state throws(LogError) in try state.close(outcome: outcome, endedAt: endedAt, options) }
+        }
       }
     }
   }
