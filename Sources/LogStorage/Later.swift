@@ -1,10 +1,33 @@
 internal import Glibc
+internal import Synchronization
 
 /// Calls `body` on another thread, `delay` from now or soon after.
 ///
 /// Not Dispatch: its timers take file descriptors, and where there are none left it ends the whole process.
 package func callLater(after delay: Duration, _ body: @escaping @Sendable () -> Void) {
   Alarm.shared.add(Alarm.Call(due: .now + delay, body: body))
+}
+
+/// Calls `body` with each number below `count`, several at once, and returns when all have returned. For what waits for a disk: of syncs that come together it
+/// makes few. What are fewer than nine come one after the other.
+package func onThreads(each count: Int, _ body: @Sendable (Int) -> Void) {
+  final class Counter: Sendable {
+    let next = Atomic(0)
+  }
+  let counter = Counter()
+  withoutActuallyEscaping(body) { body in
+    let work: @Sendable () -> Void = {
+      while true {
+        let number = counter.next.add(1, ordering: .relaxed).oldValue
+        guard number < count else { return }
+        body(number)
+      }
+    }
+    // Where no thread can be started the others do its share.
+    let threads = (0..<min(7, max(count - 1, 0) / 8)).compactMap { _ in startThread(isDetached: false, work) }
+    work()
+    for thread in threads { pthread_join(thread, nil) }
+  }
 }
 
 /// One thread that waits for what is due next; each call gets a thread of its own, so that a slow disk holds up nobody else's.
@@ -38,7 +61,7 @@ private final class Alarm: @unchecked Sendable {
     pthread_mutex_lock(mutex)
     calls.append(call)
     // Where no thread can be started now, the next call tries again.
-    if !isRunning { isRunning = startThread { Alarm.shared.run() } }
+    if !isRunning { isRunning = startThread { Alarm.shared.run() } != nil }
     if due.map({ call.due < $0 }) ?? true { pthread_cond_signal(changed) }
     pthread_mutex_unlock(mutex)
   }
@@ -49,7 +72,7 @@ private final class Alarm: @unchecked Sendable {
       let now = ContinuousClock.now
       while let index = calls.firstIndex(where: { $0.due <= now }) {
         let body = calls.remove(at: index).body
-        if !startThread(body) {
+        if startThread(body) == nil {
           pthread_mutex_unlock(mutex)
           body()
           pthread_mutex_lock(mutex)
@@ -71,8 +94,10 @@ private final class Alarm: @unchecked Sendable {
   }
 }
 
-/// - Returns: false if the system starts no more threads.
-private func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
+/// - Parameter isDetached: false for a thread that will be joined.
+/// - Returns: `nil` if the system starts no more threads.
+@discardableResult
+private func startThread(isDetached: Bool = true, _ body: @escaping @Sendable () -> Void) -> pthread_t? {
   final class Box {
     let body: @Sendable () -> Void
     init(_ body: @escaping @Sendable () -> Void) { self.body = body }
@@ -80,7 +105,7 @@ private func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
   var attributes = pthread_attr_t()
   pthread_attr_init(&attributes)
   defer { pthread_attr_destroy(&attributes) }
-  pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+  if isDetached { pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED)) }
   pthread_attr_setstacksize(&attributes, 1 << 20)
   let box = Unmanaged.passRetained(Box(body))
   var thread = pthread_t()
@@ -90,6 +115,9 @@ private func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
       Unmanaged<Box>.fromOpaque(pointer!).takeRetainedValue().body()
       return nil
     }, box.toOpaque())
-  if result != 0 { box.release() }
-  return result == 0
+  guard result == 0 else {
+    box.release()
+    return nil
+  }
+  return thread
 }

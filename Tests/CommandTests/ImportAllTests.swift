@@ -153,6 +153,43 @@ struct ImportAllTests {
     }
   }
 
+  /// What is removed since it was listed is passed over.
+  @Test func fileThatIsGoneIsPassedOver() async throws {
+    let sessions = SessionsDirectory(storageDirectory: bench.storage.path, fileSystem: DiskFileSystem())
+    let bench = bench
+    var imported: [String] = []
+    try sessions.importAll(progress: { done, _ in if done == 0 { try? DiskFileSystem().remove(bench.viewPath("s2")) } }) { result throws(LogError) in
+      imported.append(try result.get().description)
+    }
+    #expect(imported == ["s1", "s3"])
+  }
+
+  /// They are synced on several threads.
+  @Test func manyAtOnce() async throws {
+    for number in 10..<100 { try DiskFileSystem().write(view("s1").replacingID(with: "s\(number)"), to: bench.viewPath("s\(number)")) }
+    let watched = WatchedFileSystem()
+    watched.setRule { if case .sync(let path) = $0, path.contains(".s50.log.") { .init(.io) } else { nil } }
+    let sessions = SessionsDirectory(storageDirectory: bench.storage.path, fileSystem: watched)
+    var (imported, errors): ([String], [LogError]) = ([], [])
+    try sessions.importAll {
+      switch $0 {
+      case .success(let id): imported.append(id.description)
+      case .failure(let error): errors.append(error)
+      }
+    }
+    #expect(imported.count == 92 && imported == imported.sorted() && errors.count == 1)
+    #expect(watched.count(\.isSync) == 93)
+    for id in imported {
+      // Both of its own syncs come before its name.
+      let name = watched.operations.firstIndex { if case .rename(_, let path) = $0 { path == bench.logPath(id) } else { false } }
+      let before = watched.operations[..<(try #require(name))]
+      #expect(before.contains { if case .sync(let path) = $0 { path.contains(".\(id).log.") } else { false } }, "\(id)")
+      #expect(before.contains { if case .syncDirectory(let path) = $0 { path.contains(".\(id).log.") } else { false } }, "\(id)")
+    }
+    let verified = try await bench.run("verify", "--deep")
+    #expect(verified.status == 0 && verified.text.split(separator: "\n").count == 93)
+  }
+
   /// One log that cannot be synced, or gets no name, is not there, and the others are.
   @Test(arguments: ["sync", "name"])
   func failureOfOneIsNamed(_ what: String) async throws {

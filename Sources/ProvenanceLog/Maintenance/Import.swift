@@ -1,5 +1,6 @@
 internal import LogFormat
 package import LogStorage
+internal import Synchronization
 
 extension SessionsDirectory {
   /// Turns a session that the reference wrote into a log. It is accepted only if projecting the log gives the same bytes back; the original stays as it is, and
@@ -54,10 +55,12 @@ extension SessionsDirectory {
     try finishBatch()
   }
 
-  /// - Returns: `nil` if its session has a log already that holds as much, or will have with the batch.
+  /// - Returns: `nil` if its session has a log already that holds as much, or will have with the batch; or if it is gone.
   private func importIfMissing(_ name: String, from place: String?, behind batch: [ImportedLog]) throws(LogError) -> ImportedLog? {
     let file = LogStorage.path(place ?? path, "\(name).json")
-    let outline = try ViewOutline(file, in: fileSystem)
+    let outline: ViewOutline
+    // Removed since it was listed.
+    do throws(LogError) { outline = try ViewOutline(file, in: fileSystem) } catch let error where error.code == .notFound { return nil }
     if let id = outline.sessionID {
       guard place != nil || id.description == name else {
         throw LogError(
@@ -111,7 +114,11 @@ extension SessionsDirectory {
         do throws(LogError) { try step(log) } catch { results[index] = .failure(error.of(log.path)) }
       }
     }
-    each { log throws(LogError) in try log.made.sync() }
+    let failures = Mutex<[Int: LogError]>([:])
+    onThreads(each: logs.count) { index in
+      do throws(LogError) { try logs[index].made.sync() } catch { failures.withLock { $0[index] = error.of(logs[index].path) } }
+    }
+    for (index, error) in failures.withLock({ $0 }) { results[index] = .failure(error) }
     each { log throws(LogError) in
       try removeUnfinished(self.log(of: log.id))
       guard try fileSystem.renameToNew(log.made.log.path, to: logPath(log.id)) else {
