@@ -237,6 +237,24 @@ struct CompactionTests {
     #expect(try storage.contents() == before)
   }
 
+  /// A lock was made behind it.
+  @Test func symbolicLinkIsRefusedBeforeAnythingIsMadeBehindIt() throws {
+    try record()
+    let log = try storage.log("a")
+    let other = "\(storage.path)/other"
+    try disk.rename(log.path, to: other)
+    try disk.remove("\(other)/lock")
+    try makeLink(log.path, to: other)
+    let before = try treeContents(other)
+    for body in [{ try compact() }, { _ = try storage.resume("a") }, { _ = try storage.sessions.recover(try SessionID("a"), .salvage) }]
+      as [() throws -> Void]
+    {
+      let error = try #require(logError(body))
+      #expect(error.code == .io && error.path == log.path && error.message.contains("no symbolic link"), "\(error)")
+    }
+    #expect(try treeContents(other) == before)
+  }
+
   @Test func secondOneIsLocked() throws {
     try record()
     let lock = try LogLock(.maintainer, of: try storage.log("a"))

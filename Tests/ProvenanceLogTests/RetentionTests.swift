@@ -73,6 +73,15 @@ struct RetentionTests {
     #expect(try names == ["young-legacy.json", "young.json", "young.log"])
   }
 
+  /// It was taken for the view of a log that is none.
+  @Test func legacySessionBesideALogThatWasNeverStarted() throws {
+    try legacy("a", hoursAgo: 49)
+    _ = try disk.makeDirectory(storage.log("a").path)
+    #expect(try storage.sessions.use().sessions.count(where: \.session.isLegacy) == 1)
+    try open(hours: 48)
+    #expect(try names == ["a.log"])
+  }
+
   @Test func newestFileIsTheAge() throws {
     for id in ["a", "b"] {
       do {
