@@ -122,7 +122,7 @@ extension SessionsDirectory {
     each { log throws(LogError) in
       try removeUnfinished(self.log(of: log.id))
       guard try fileSystem.renameToNew(log.made.log.path, to: logPath(log.id)) else {
-        throw LogError(.alreadyExists, "session '\(log.id)' has a log already", path: logPath(log.id))
+        throw hasLog(log.id)
       }
     }
     for (log, result) in zip(logs, results) { if case .failure = result { try? log.made.log.delete() } }
@@ -130,10 +130,16 @@ extension SessionsDirectory {
     return results
   }
 
+  private func hasLog(_ id: SessionID) -> LogError {
+    LogError(
+      .alreadyExists, "session '\(id)' has a log already; if the file holds more of it, move the log away and import the file again",
+      path: logPath(id))
+  }
+
   private func checkIsFree(_ session: SessionHeader) throws(LogError) {
     let id = session.sessionID
     guard try isFree(log(of: id)) else {
-      throw LogError(.alreadyExists, "session '\(id)' has a log already", path: logPath(id))
+      throw hasLog(id)
     }
     if try fileSystem.status(of: viewPath(id)) != nil, try !isView(viewPath(id), of: session) {
       throw LogError(.alreadyExists, "another session of the same id stands here", path: viewPath(id))
