@@ -82,6 +82,17 @@ struct RetentionTests {
     #expect(try names == ["a.log"])
   }
 
+  /// It was renamed, and then could not be deleted, now or ever.
+  @Test func logWithADirectoryInItStaysWhole() throws {
+    try closed("a", hoursAgo: 49)
+    _ = try disk.makeDirectory(storage.log("a").path(of: "mine"))
+    let before = try treeContents(storage.sessions.path)
+    let report = try storage.sessions.retain(RetentionRules(hours: 48), now: now)
+    #expect(report.removed.isEmpty && report.sessionsLeft == 1 && report.failures.count == 1)
+    #expect(report.failures.first?.error.path == (try storage.log("a").path(of: "mine")))
+    #expect(try treeContents(storage.sessions.path) == before)
+  }
+
   @Test func newestFileIsTheAge() throws {
     for id in ["a", "b"] {
       do {
