@@ -64,11 +64,13 @@ package struct SegmentHeader: Sendable, Equatable {
     }
     let version = bytes.u16(at: 8)
     guard version == Self.version else {
-      throw LogError(.unsupportedVersion, "the segment has format version \(version); this program reads version \(Self.version)")
+      throw LogError(
+        .unsupportedVersion, "the segment has format version \(version); this program reads version \(Self.version), a newer ckprov-log this one")
     }
     let features = bytes.u32(at: 12)
     guard features == 0 else {
-      throw LogError(.unsupportedVersion, "the segment needs features 0x\(String(features, radix: 16)) that this program does not know")
+      throw LogError(
+        .unsupportedVersion, "the segment needs features 0x\(String(features, radix: 16)) that this program does not know; a newer ckprov-log does")
     }
     let name = bytes[64..<128].prefix { $0 != 0 }
     guard let sessionID = try? SessionID(String(decoding: name, as: UTF8.self)) else {

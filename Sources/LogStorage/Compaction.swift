@@ -54,6 +54,7 @@ extension LogDirectory {
   ) throws(LogError) -> [CompactionStep] {
     let maintainer = try LogLock(.maintainer, of: self)
     defer { withExtendedLifetime(maintainer) {} }
+    try checkHasFirst(try segments())
     let gone = try removeLeftovers(of: id)
     if !gone.isEmpty { tellRemoved(gone) }
     var done: [CompactionStep] = []
@@ -76,6 +77,7 @@ extension LogDirectory {
       (files, rawSize, size) = ([], 0, 0)
     }
     let all = try segments()
+    try checkHasFirst(all)
     var behind: UInt64 = 0
     // What another one covers is no part of any step.
     for name in all where files.isEmpty && steps.isEmpty || name.firstSequence >= behind {
@@ -93,6 +95,13 @@ extension LogDirectory {
     }
     if !files.isEmpty { finish(before: nil) }
     return steps
+  }
+
+  /// What has lost its beginning is not packed as if it were whole.
+  private func checkHasFirst(_ files: [SegmentFileName]) throws(LogError) {
+    guard let first = files.first, first.firstSequence > 0 else { return }
+    throw LogError(
+      .corrupt, "missing: the log's first file, before this one; 'recover' says what can be kept", path: path, segment: first.description)
   }
 
   private func isClosed(_ id: SessionID, _ lock: LogLock?) throws(LogError) -> Bool {
@@ -120,6 +129,9 @@ extension LogDirectory {
       return size
     } catch {
       try? fileSystem.remove(temporary)
+      guard error.code == .noSpace else { throw error }
+      var error = error
+      error.message += " for the new file, which needs up to about \(step.sizeBefore) bytes beside the old ones; these are as they were"
       throw error
     }
   }
@@ -280,7 +292,9 @@ extension LogDirectory {
   /// is set aside instead.
   /// - Returns: names that are gone.
   private func removeLeftovers(of id: SessionID) throws(LogError) -> [String] {
-    let unfinished = try fileSystem.names(in: path).filter { $0.hasPrefix(".") && $0.hasSuffix(".seg.lz4.tmp") }
+    let unfinished = try fileSystem.names(in: path).filter {
+      $0.hasPrefix(".") && $0.hasSuffix(".tmp") && SegmentFileName(String($0.dropFirst().dropLast(4)))?.isSealed == true
+    }
     for name in unfinished { try fileSystem.remove(path(of: name)) }
     var gone = unfinished
     let all = try segments()

@@ -233,6 +233,7 @@ func failure(_ what: String, _ path: String, _ error: any Error, offset: UInt64?
   case .noSpace, .diskQuotaExceeded, .fileTooLarge: (code, advice) = (.noSpace, "; make room")
   case .permissionDenied, .notPermitted, .readOnlyFileSystem: (code, advice) = (.noPermission, "")
   case .noSuchFileOrDirectory: (code, advice) = (.notFound, "")
+  case .isDirectory: (code, advice) = (.io, "; move it away")
   case .tooManySymbolicLinkLevels: (code, advice) = (.io, ": symbolic links are not followed here")
   case .tooManyOpenFiles, .tooManyOpenFilesInSystem: (code, advice) = (.io, "; raise the limit of open files (ulimit -n)")
   default: (code, advice) = (.io, "")

@@ -8,6 +8,50 @@ package func callLater(after delay: Duration, _ body: @escaping @Sendable () -> 
   Alarm.shared.add(Alarm.Call(due: .now + delay, body: body))
 }
 
+/// Calls `body` with each number below `count`, several at once, and returns when all have returned. For what waits for a disk: of syncs that come together it
+/// makes few. What are fewer than nine come one after the other.
+package func onThreads(each count: Int, _ body: @Sendable (Int) -> Void) {
+  final class Counter: Sendable {
+    let next = Atomic(0)
+  }
+  let counter = Counter()
+  withoutActuallyEscaping(body) { body in
+    let work: @Sendable () -> Void = {
+      while true {
+        let number = counter.next.add(1, ordering: .relaxed).oldValue
+        guard number < count else { return }
+        body(number)
+      }
+    }
+    // Where no thread can be started the others do its share.
+    let threads = (0..<min(7, max(count - 1, 0) / 8)).compactMap { _ in startThread(isDetached: false, work) }
+    work()
+    for thread in threads { pthread_join(thread, nil) }
+  }
+}
+
+/// Calls `body` with each number below `count`, each on a thread of its own, and waits for all of them.
+package func onThreads<Result: Sendable>(_ count: Int, _ body: @escaping @Sendable (Int) -> Result) -> [Result] {
+  final class Results: Sendable {
+    let all: Mutex<[Result?]>
+    init(_ count: Int) { all = Mutex(Array(repeating: nil, count: count)) }
+  }
+  let results = Results(count)
+  let threads = (0..<count).compactMap { number in
+    let work: @Sendable () -> Void = {
+      let result = body(number)
+      results.all.withLock { $0[number] = result }
+    }
+    guard let thread = startThread(isDetached: false, work) else {
+      work()
+      return nil as pthread_t?
+    }
+    return thread
+  }
+  for thread in threads { pthread_join(thread, nil) }
+  return results.all.withLock { $0.map { $0! } }
+}
+
 /// One thread that waits for what is due next; each call gets a thread of its own, so that a slow disk holds up nobody else's.
 ///
 /// Unchecked: `Synchronization` has no condition to wait for, so the state is guarded by hand, with a pthread mutex.
@@ -39,7 +83,7 @@ private final class Alarm: @unchecked Sendable {
     pthread_mutex_lock(mutex)
     calls.append(call)
     // Where no thread can be started now, the next call tries again.
-    if !isRunning { isRunning = startThread { Alarm.shared.run() } }
+    if !isRunning { isRunning = startThread { Alarm.shared.run() } != nil }
     if due.map({ call.due < $0 }) ?? true { pthread_cond_signal(changed) }
     pthread_mutex_unlock(mutex)
   }
@@ -50,7 +94,7 @@ private final class Alarm: @unchecked Sendable {
       let now = ContinuousClock.now
       while let index = calls.firstIndex(where: { $0.due <= now }) {
         let body = calls.remove(at: index).body
-        if !startThread(body) {
+        if startThread(body) == nil {
           pthread_mutex_unlock(mutex)
           body()
           pthread_mutex_lock(mutex)
@@ -72,50 +116,30 @@ private final class Alarm: @unchecked Sendable {
   }
 }
 
-/// What a thread is started with.
-private final class Box {
-  private let body: @Sendable () -> Void
-
-  init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-
-  static func run(_ pointer: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
-    Unmanaged<Box>.fromOpaque(pointer).takeRetainedValue().body()
-    return nil
+/// - Parameter isDetached: false for a thread that will be joined.
+/// - Returns: `nil` if the system starts no more threads.
+@discardableResult
+private func startThread(isDetached: Bool = true, _ body: @escaping @Sendable () -> Void) -> pthread_t? {
+  final class Box {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
   }
-}
-
-/// - Returns: false if the system starts no more threads.
-private func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
   var attributes = pthread_attr_t()
   pthread_attr_init(&attributes)
   defer { pthread_attr_destroy(&attributes) }
-  pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+  if isDetached { pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED)) }
   pthread_attr_setstacksize(&attributes, 1 << 20)
   let box = Unmanaged.passRetained(Box(body))
   var thread = pthread_t()
-  let result = pthread_create(&thread, &attributes, { Box.run($0!) }, box.toOpaque())
-  if result != 0 { box.release() }
-  return result == 0
-}
-
-/// Runs `body` on `count` threads at once, with their numbers, and waits for all of them.
-package func runOnThreads<Result: Sendable>(_ count: Int, _ body: @escaping @Sendable (Int) -> Result) -> [Result] {
-  let results = Mutex([Result?](repeating: nil, count: count))
-  var threads: [pthread_t] = []
-  for number in 0..<count {
-    let box = Unmanaged.passRetained(
-      Box {
-        let result = body(number)
-        results.withLock { $0[number] = result }
-      })
-    var thread = pthread_t()
-    guard pthread_create(&thread, nil, { Box.run($0!) }, box.toOpaque()) == 0 else {
-      // Where the system starts no more threads, this one does it.
-      _ = Box.run(box.toOpaque())
-      continue
-    }
-    threads.append(thread)
+  let result = pthread_create(
+    &thread, &attributes,
+    { pointer in
+      Unmanaged<Box>.fromOpaque(pointer!).takeRetainedValue().body()
+      return nil
+    }, box.toOpaque())
+  guard result == 0 else {
+    box.release()
+    return nil
   }
-  for thread in threads { pthread_join(thread, nil) }
-  return results.withLock { $0.map { $0! } }
+  return thread
 }

@@ -114,9 +114,15 @@ package struct LogDirectory: Sendable {
   ///
   /// - Throws: `LogError` `notFound` if there is no log, `io` if its name is a symbolic link or no directory.
   package func segments() throws(LogError) -> [SegmentFileName] {
-    guard let status = try fileSystem.status(of: path) else { throw LogError(.notFound, "no such log", path: path) }
-    guard status.kind == .directory else { throw LogError(.io, "this is no directory; a log must be one, and no symbolic link", path: path) }
+    try checkIsDirectory()
     return try fileSystem.names(in: path).compactMap(SegmentFileName.init).sorted()
+  }
+
+  fileprivate func checkIsDirectory() throws(LogError) {
+    guard let status = try fileSystem.status(of: path) else { throw LogError(.notFound, "no such log", path: path) }
+    guard status.kind == .directory else {
+      throw LogError(.io, "this is no directory; a log must be one, and no symbolic link; move it away", path: path)
+    }
   }
 
   /// Whether a writer is at work, in this process or another.
@@ -209,6 +215,8 @@ package final class LogLock: Sendable {
   /// - Throws: `LogError` `locked` if another holds it, `notFound` if the log was removed meanwhile.
   package init(_ role: Role, of log: LogDirectory) throws(LogError) {
     self.role = role
+    // Before anything is made behind a symbolic link.
+    try log.checkIsDirectory()
     let path = log.path(of: "lock")
     do throws(LogError) {
       file = try log.fileSystem.open(path, for: .readingAndWriting)

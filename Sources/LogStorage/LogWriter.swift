@@ -219,19 +219,21 @@ package struct LogWriter: ~Copyable {
     fileSize = segment.size
     lastCRC = segment.lastCRC
     nextSequence = segment.nextSequence
-    syncedBelow = segment.nextSequence
+    syncedBelow = segment.isSynced ? segment.nextSequence : segment.header.firstSequence
     checkpointOffset = segment.checkpointOffset
     endsWithMark = segment.endsWithMark
   }
 
   /// Starts the log of a new session, whose directory exists and is locked.
+  /// - Parameter syncs: false for a log that gets its name once all of it was synced: nothing of it is then on stable storage yet, nor is the name of its file.
   package static func start(
-    _ log: LogDirectory, _ header: SessionHeader, lock: LogLock, zeroesAhead: Bool = false, randomSalt: @escaping @Sendable () -> UInt32
+    _ log: LogDirectory, _ header: SessionHeader, lock: LogLock, zeroesAhead: Bool = false, syncs: Bool = true,
+    randomSalt: @escaping @Sendable () -> UInt32
   ) throws(LogError) -> LogWriter {
     let segment = SegmentHeader(sessionID: header.sessionID, salt: randomSalt(), firstSequence: 0, firstSeq: 1, predecessor: nil)
     let checkpoint = Checkpoint(header: header, summary: SessionSummary(kernelName: URN.kernelName(ofURN: header.wasAssociatedWith)))
     let payloads = (checkpoint: try checkpoint.payload(), header: try header.payload())
-    let new = try NewSegment.make(segment, in: log) { new throws(LogError) in
+    let new = try NewSegment.make(segment, in: log, syncs: syncs) { new throws(LogError) in
       try payloads.checkpoint.withRawBytes { bytes throws(LogError) in try new.append(.checkpoint, bytes) }
       try payloads.header.withRawBytes { bytes throws(LogError) in try new.append(.sessionStarted, bytes) }
     }
@@ -303,10 +305,11 @@ private struct NewSegment: ~Copyable {
   private(set) var nextSequence: UInt64
   private(set) var checkpointOffset: UInt64 = 0
   private(set) var endsWithMark = false
+  private(set) var isSynced = false
   private var buffer = ByteBuffer(capacity: 1 << 16)
 
   static func make(
-    _ header: SegmentHeader, in log: LogDirectory, filledBy fill: (inout NewSegment) throws(LogError) -> Void
+    _ header: SegmentHeader, in log: LogDirectory, syncs: Bool = true, filledBy fill: (inout NewSegment) throws(LogError) -> Void
   ) throws(LogError) -> NewSegment {
     let name = SegmentFileName(firstSequence: header.firstSequence)
     let path = log.path(of: name.description)
@@ -317,7 +320,7 @@ private struct NewSegment: ~Copyable {
     do throws(LogError) {
       try fill(&segment)
       try segment.flush()
-      try segment.file.sync()
+      if syncs { try segment.file.sync() }
       guard try log.fileSystem.renameToNew(temporary, to: path) else {
         throw LogError(.io, "a segment of this name exists already; another program is at work in this log", path: path)
       }
@@ -325,11 +328,13 @@ private struct NewSegment: ~Copyable {
       try? log.fileSystem.remove(temporary)
       throw error
     }
+    guard syncs else { return segment }
     do throws(LogError) {
       try log.fileSystem.syncDirectory(log.path)
     } catch {
       throw LogError(.poisoned, error.message, path: error.path, errno: error.errno)
     }
+    segment.isSynced = true
     return segment
   }
 

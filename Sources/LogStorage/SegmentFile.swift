@@ -205,7 +205,8 @@ private func readIndex(of file: any File) throws(LogError) -> SealedIndex {
     return try bytes.withRawBytes { bytes throws(LogError) in try SealedIndex(bytes, fileSize: size) }
   } catch {
     guard error.path == nil else { throw error }
-    throw LogError(error.code, error.message, path: file.path)
+    let advice = error.code == .unsupportedVersion ? "; a newer ckprov-log does" : ""
+    throw LogError(error.code, error.message + advice, path: file.path)
   }
 }
 

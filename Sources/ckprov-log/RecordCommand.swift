@@ -40,7 +40,10 @@ struct RecordCommand: ParsableCommand {
   @Option(help: "Writes the Session JSON at close: auto (up to 64 MiB of log), close (always), never.") var view = ViewChoice.auto
   @Option(help: ArgumentHelp("Removes sessions last written longer ago, or 'never'.", valueName: "hours|never"))
   var retentionHours = RetentionChoice.never
-  @Option(help: ArgumentHelp("Goes on in a new file after so many bytes, as in 16M, and compresses the full one (default: 64M).", valueName: "size"))
+  @Option(
+    help: ArgumentHelp(
+      "Goes on in a new file behind the record with which one has so many bytes, as in 16M, and compresses the full one (default: 64M).",
+      valueName: "size"))
   var segmentSize: Size?
   @Flag(help: "Prints a line for each action to standard error.") var live = false
   @Argument(help: "Default: standard input.") var file: String?

@@ -83,7 +83,7 @@ struct ImportAllTests {
     try DiskFileSystem().write(longer, to: "\(directory)/s1-longer.json")
     let result = try await bench.run("import", "--all", directory)
     #expect(result.status == 73 && result.text == "")
-    #expect(result.errors.hasPrefix("ckprov-log: ") && result.errors.contains("session 's1' has a log already"), "\(result.errors)")
+    #expect(result.errors.hasPrefix("ckprov-log: ") && result.errors.contains("if the file holds more"), "\(result.errors)")
   }
 
   @Test func anotherSessionOfTheSameIDIsNamed() async throws {
@@ -112,7 +112,7 @@ struct ImportAllTests {
     while kills < 100 {
       kills += 1
       let result = try await bench.recording(["import", "--all"]) { program in
-        let killer = program.kill(after: .milliseconds(Int.random(in: 5...40)))
+        let killer = program.kill(after: .milliseconds(Int.random(in: 5...20 * kills)))
         while try await program.line() != nil {}
         _ = await killer.value
       }
@@ -133,6 +133,92 @@ struct ImportAllTests {
     #expect(missing.status == 66 && missing.errors.contains("/none: cannot list this directory: No such file or directory"), "\(missing.errors)")
     #expect(try await bench.run("import", "--all", "a", "b").status == 64)
     #expect(try await bench.run("import").status == 64)
+  }
+
+  /// They share the syncs of directories, and each is on stable storage before it gets its name.
+  @Test func syncsAreShared() async throws {
+    let watched = WatchedFileSystem()
+    let sessions = SessionsDirectory(storageDirectory: bench.storage.path, fileSystem: watched)
+    var imported: [String] = []
+    try sessions.importAll { result throws(LogError) in imported.append(try result.get().description) }
+    #expect(imported == ["s1", "s2", "s3"])
+    let syncs = watched.operations.filter { $0.isSync || $0.isSyncDirectory }
+    // Of each log its file and its directory; the sessions' directory, and twice those above it.
+    #expect(syncs.count == 3 * 2 + 3, "\(syncs)")
+    #expect(watched.operations.last == .syncDirectory(sessions.path))
+    let names = watched.operations.indices.filter { if case .rename(_, let path) = watched.operations[$0] { path.hasSuffix(".log") } else { false } }
+    #expect(names.count == 3 && watched.operations[names[0]...].allSatisfy { !$0.isSync && !$0.isWrite })
+    for path in ["s1", "s2", "s3"].map({ bench.logPath($0) }) {
+      #expect(try LogDirectory(path: path, fileSystem: watched).state(of: nil).ending == .clean)
+    }
+  }
+
+  /// What is removed since it was listed is passed over.
+  @Test func fileThatIsGoneIsPassedOver() async throws {
+    let sessions = SessionsDirectory(storageDirectory: bench.storage.path, fileSystem: DiskFileSystem())
+    let bench = bench
+    var imported: [String] = []
+    try sessions.importAll(progress: { done, _ in if done == 0 { try? DiskFileSystem().remove(bench.viewPath("s2")) } }) { result throws(LogError) in
+      imported.append(try result.get().description)
+    }
+    #expect(imported == ["s1", "s3"])
+  }
+
+  /// They are synced on several threads.
+  @Test func manyAtOnce() async throws {
+    for number in 10..<100 { try DiskFileSystem().write(view("s1").replacingID(with: "s\(number)"), to: bench.viewPath("s\(number)")) }
+    let watched = WatchedFileSystem()
+    watched.setRule { if case .sync(let path) = $0, path.contains(".s50.log.") { .init(.io) } else { nil } }
+    let sessions = SessionsDirectory(storageDirectory: bench.storage.path, fileSystem: watched)
+    var (imported, errors): ([String], [LogError]) = ([], [])
+    try sessions.importAll {
+      switch $0 {
+      case .success(let id): imported.append(id.description)
+      case .failure(let error): errors.append(error)
+      }
+    }
+    #expect(imported.count == 92 && imported == imported.sorted() && errors.count == 1)
+    #expect(watched.count(\.isSync) == 93)
+    for id in imported {
+      // Both of its own syncs come before its name.
+      let name = watched.operations.firstIndex { if case .rename(_, let path) = $0 { path == bench.logPath(id) } else { false } }
+      let before = watched.operations[..<(try #require(name))]
+      #expect(before.contains { if case .sync(let path) = $0 { path.contains(".\(id).log.") } else { false } }, "\(id)")
+      #expect(before.contains { if case .syncDirectory(let path) = $0 { path.contains(".\(id).log.") } else { false } }, "\(id)")
+    }
+    let verified = try await bench.run("verify", "--deep")
+    #expect(verified.status == 0 && verified.text.split(separator: "\n").count == 93)
+  }
+
+  /// One log that cannot be synced, or gets no name, is not there, and the others are.
+  @Test(arguments: ["sync", "name"])
+  func failureOfOneIsNamed(_ what: String) async throws {
+    let watched = WatchedFileSystem()
+    watched.setRule { operation in
+      switch operation {
+      case .sync(let path) where what == "sync" && path.contains(".s2.log."): .init(.io)
+      case .rename(_, let path) where what == "name" && path.hasSuffix("/s2.log"): .init(.io)
+      default: nil
+      }
+    }
+    let sessions = SessionsDirectory(storageDirectory: bench.storage.path, fileSystem: watched)
+    var (imported, errors): ([String], [LogError]) = ([], [])
+    try sessions.importAll {
+      switch $0 {
+      case .success(let id): imported.append(id.description)
+      case .failure(let error): errors.append(error)
+      }
+    }
+    #expect(imported == ["s1", "s3"] && errors.count == 1)
+    #expect(try bench.names == ["s1.json", "s1.log", "s2.json", "s3.json", "s3.log"])
+    #expect(try await bench.run("import", "--all").text == "s2\n")
+  }
+
+  @Test func sessionThatIsThereTwiceIsImportedOnce() async throws {
+    let directory = try await moveAway("s1", "s2")
+    try DiskFileSystem().write(try bench.bytes("\(directory)/s1.json"), to: "\(directory)/copy.json")
+    let result = try await bench.run("import", "--all", directory)
+    #expect(result.status == 0 && result.text == "s1\ns2\n" && result.errors == "")
   }
 
   @Test func fullDiskEndsIt() async throws {

@@ -38,6 +38,37 @@ struct BatchTests {
     #expect(try storage.actions("a").map(\.actionType) == (1...100).map { "t\($0)" } + ["last"])
   }
 
+  /// All of a batch went into the segment that was not full when it began.
+  @Test(arguments: [0, 1000, 5000, 3 << 20] as [UInt64])
+  func segmentEndsWithTheRecordThatFillsIt(_ sizeMax: UInt64) throws {
+    let prov = try start { $0.segmentSizeMax = sizeMax }
+    let note = JSONString(String(repeating: "x", count: sizeMax > 1 << 20 ? 300_000 : 100))
+    #expect(try prov.recordActions((1...30).map { action("t\($0)", note: note) }) == 1..<31)
+    let log = try storage.log("a")
+    let sizes = try log.segments().map { try disk.status(of: log.path(of: $0.description))?.size ?? 0 }
+    let frame = UInt64(try frameSize())
+    #expect(sizes.count > 1 && sizes.dropLast().allSatisfy { $0 >= sizeMax }, "\(sizes)")
+    // What a segment begins with may be more than that.
+    #expect(sizes.allSatisfy { $0 <= max(sizeMax, 1000) + frame + 8 }, "\(sizes)")
+    #expect(try storage.actions("a").map(\.actionType) == (1...30).map { "t\($0)" })
+    #expect(try !storage.verify("a").isDamaged)
+  }
+
+  /// The batch goes on in a new file, and there is none.
+  @Test func whatTheFullSegmentHoldsIsKept() throws {
+    let prov = try start {
+      $0.segmentSizeMax = 1000
+      $0.durability = .power
+    }
+    disk.setRule { if case .create = $0 { .init(.noSpace) } else { nil } }
+    let error = try #require(batchError(prov, (0..<30).map { _ in action() }))
+    #expect(error.error.code == .noSpace && error.kept > 0 && error.kept < 10)
+    #expect(prov.actionCount == UInt64(error.kept))
+    disk.setRule(nil)
+    #expect(try prov.recordActions([action()]) == Int64(error.kept + 1)..<Int64(error.kept + 2))
+    #expect(try storage.seqs("a") == Array(1...Int64(error.kept + 1)))
+  }
+
   @Test func emptyBatchIsNothing() throws {
     let prov = try start { $0.durability = .power }
     #expect(try prov.recordActions([]).isEmpty)

@@ -176,6 +176,85 @@ struct CompactionTests {
     #expect(errorCode { try storage.store.compact(try SessionID("none")) } == .notFound)
   }
 
+  /// It merged what followed, and said nothing.
+  @Test func logWithoutItsFirstFileStaysAsItIs() throws {
+    try record()
+    try disk.remove(try storage.segment("a", 0))
+    let before = try storage.contents()
+    for isPlan in [true, false] {
+      let error = try #require(logError { try storage.store.compact(try SessionID("a"), isPlan: isPlan) })
+      #expect(error.code == .corrupt && error.description.contains("missing: the log's first file, before this one"), "\(error)")
+      #expect(error.segment == (try storage.log("a").segments()[0].description))
+    }
+    #expect(try storage.contents() == before)
+  }
+
+  @Test func fullDiskLeavesItAsItIsAndSaysHowMuchItTakes() throws {
+    try record()
+    let before = try storage.contents()
+    let size = try storage.log("a").segments().reduce(0) { try $0 + (disk.status(of: storage.log("a").path(of: $1.description))?.size ?? 0) }
+    let watched = WatchedFileSystem()
+    watched.setRule { if case .write(let path, _) = $0, path.hasSuffix(".seg.lz4.tmp") { .init(.noSpace, written: 100) } else { nil } }
+    let sessions = SessionsDirectory(storageDirectory: storage.path, fileSystem: watched)
+    let error = try #require(logError { try sessions.log(of: SessionID("a")).compact(SessionID("a")) })
+    #expect(error.code == .noSpace, "\(error)")
+    #expect(error.message.contains("which needs up to about \(size) bytes beside the old ones; these are as they were"), "\(error)")
+    #expect(try storage.contents() == before)
+  }
+
+  @Test func strangersWithATemporaryNameAreNamedOrLeftAlone() throws {
+    try record()
+    let log = try storage.log("a")
+    try disk.write([1], to: log.path(of: ".mine.seg.lz4.tmp"))
+    let directory = log.path(of: ".00000000000000000000.seg.lz4.tmp")
+    _ = try disk.makeDirectory(directory)
+    let error = try #require(logError { try compact() })
+    #expect(error.code == .io && error.path == directory && error.message.hasSuffix("move it away"), "\(error)")
+    try disk.removeDirectory(directory)
+    try compact()
+    #expect(try names() == [".mine.seg.lz4.tmp", "00000000000000000000.seg.lz4"])
+  }
+
+  /// It may hold more than what stands beside it.
+  @Test func sealedFileOfALaterVersionIsRefusedBesideWholeOnes() throws {
+    try record()
+    let log = try storage.log("a")
+    let raw = try log.segments().map { ($0.description, try disk.bytes(of: log.path(of: $0.description))) }
+    try compact()
+    let sealed = try storage.segment("a")
+    var bytes = try disk.bytes(of: sealed)
+    let trailer = bytes.count - SealedIndex.trailerSize
+    bytes[trailer + 52] = 2
+    let crc = bytes[trailer..<trailer + 68].withUnsafeBytes { crc32c(0, $0) }
+    for index in 0..<4 { bytes[trailer + 68 + index] = UInt8(truncatingIfNeeded: crc >> (8 * index)) }
+    try disk.write(bytes, to: sealed)
+    for (name, bytes) in raw { try disk.write(bytes, to: log.path(of: name)) }
+    let before = try storage.contents()
+    for body in [{ _ = try storage.seqs("a") }, { _ = try storage.resume("a") }, { try compact() }] as [() throws -> Void] {
+      let error = try #require(logError(body))
+      #expect(error.code == .unsupportedVersion && error.path == sealed && error.message.hasSuffix("a newer ckprov-log does"), "\(error)")
+    }
+    #expect(try storage.contents() == before)
+  }
+
+  /// A lock was made behind it.
+  @Test func symbolicLinkIsRefusedBeforeAnythingIsMadeBehindIt() throws {
+    try record()
+    let log = try storage.log("a")
+    let other = "\(storage.path)/other"
+    try disk.rename(log.path, to: other)
+    try disk.remove("\(other)/lock")
+    try makeLink(log.path, to: other)
+    let before = try treeContents(other)
+    for body in [{ try compact() }, { _ = try storage.resume("a") }, { _ = try storage.sessions.recover(try SessionID("a"), .salvage) }]
+      as [() throws -> Void]
+    {
+      let error = try #require(logError(body))
+      #expect(error.code == .io && error.path == log.path && error.message.contains("no symbolic link"), "\(error)")
+    }
+    #expect(try treeContents(other) == before)
+  }
+
   @Test func secondOneIsLocked() throws {
     try record()
     let lock = try LogLock(.maintainer, of: try storage.log("a"))

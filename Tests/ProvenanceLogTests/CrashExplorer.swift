@@ -171,6 +171,12 @@ func checkCrashState(_ image: DiskImage, _ promise: Life.Promise, of history: Li
     if let json, !history.hasFaults, try json != project(disk.log) { throw violation("the view is not the session") }
   }
 
+  // So are those that were imported with it, if they are there.
+  for id in try disk.sessions.entries().logs where Workload.importedWithIt.contains(id.description) {
+    let verification = try disk.sessions.verify(id)
+    if verification.isDamaged || verification.actions != 3 { throw violation("session \(id) is not whole") }
+  }
+
   // A legacy session that has no log yet is imported.
   if !isStarted, json != nil { found = history.attempts.prefix(promise.kept).map(\.note) }
   let recovery = Life(

@@ -323,6 +323,19 @@ final class Life {
     }
   }
 
+  /// The session is one of several.
+  func importAll() throws {
+    var isImported = false
+    _ = try ask { () throws(LogError) in
+      try sessions.importAll { result throws(LogError) in if try result.get() == Self.id { isImported = true } }
+    }
+    guard isImported else { return }
+    promise {
+      $0.presence = .certain
+      $0.isClosed = true
+    }
+  }
+
   /// Files are sealed, and made smaller and fewer.
   func compact(level: Int? = nil, rawSizeMax: UInt64 = .max) throws {
     if hasFaults, try !SimulatedDisk(disk.image).hasStarted() { return }

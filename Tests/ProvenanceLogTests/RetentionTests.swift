@@ -73,6 +73,26 @@ struct RetentionTests {
     #expect(try names == ["young-legacy.json", "young.json", "young.log"])
   }
 
+  /// It was taken for the view of a log that is none.
+  @Test func legacySessionBesideALogThatWasNeverStarted() throws {
+    try legacy("a", hoursAgo: 49)
+    _ = try disk.makeDirectory(storage.log("a").path)
+    #expect(try storage.sessions.use().sessions.count(where: \.session.isLegacy) == 1)
+    try open(hours: 48)
+    #expect(try names == ["a.log"])
+  }
+
+  /// It was renamed, and then could not be deleted, now or ever.
+  @Test func logWithADirectoryInItStaysWhole() throws {
+    try closed("a", hoursAgo: 49)
+    _ = try disk.makeDirectory(storage.log("a").path(of: "mine"))
+    let before = try treeContents(storage.sessions.path)
+    let report = try storage.sessions.retain(RetentionRules(hours: 48), now: now)
+    #expect(report.removed.isEmpty && report.sessionsLeft == 1 && report.failures.count == 1)
+    #expect(report.failures.first?.error.path == (try storage.log("a").path(of: "mine")))
+    #expect(try treeContents(storage.sessions.path) == before)
+  }
+
   @Test func newestFileIsTheAge() throws {
     for id in ["a", "b"] {
       do {

@@ -99,6 +99,30 @@ struct ThreadsTests {
     #expect(viewIsRight)
   }
 
+  /// A batch goes on in new segments, for which it waits until no sync is under way.
+  @Test func nothingComesBetweenTheActionsOfABatch() throws {
+    let prov = try storage.start(
+      "a",
+      storage.options {
+        $0.segmentSizeMax = 2000
+        $0.syncInterval = .milliseconds(1)
+      })
+    onThreads(4) { thread in
+      do {
+        for round in 0..<20 {
+          let type = JSONString("t\(thread).\(round)")
+          if thread == 0 { try prov.recordAction(action(type)) } else { try prov.recordActions((0..<20).map { _ in action(type) }) }
+          if thread == 1, round % 5 == 4 { try prov.close() }
+        }
+      } catch {
+        Issue.record(error)
+      }
+    }
+    let types = try storage.actions("a").map(\.actionType)
+    let changes = zip(types, types.dropFirst()).count { $0 != $1 }
+    #expect(types.count == 20 + 3 * 20 * 20 && changes + 1 == 4 * 20)
+  }
+
   /// Readers need no lock: whatever they find while others write is a prefix, and whole.
   @Test func readersAmongRecorders() throws {
     let prov = try storage.start(

@@ -8,7 +8,7 @@ import Testing
 /// What is done to a session while crashes and faults come. A further one is a case here, and its steps below.
 enum Workload: String, CaseIterable {
   case append, batch, roll, rollAfterMark, close, closeWithView, reopen, create, recreate, resumeTorn, killed, killedAtNewSegment
-  case killedAnywhere, failedSync, writeView, importLegacy, remove, expire, mixed, seal, compact, compactAfterKill
+  case killedAnywhere, failedSync, writeView, importLegacy, importAll, remove, expire, mixed, seal, compact, compactAfterKill
 
   /// A life in which nothing was done yet: what the workload begins with is there, all of it durable.
   func prepare(_ durability: ProvChain.Durability, seed: UInt64, isFaulty: Bool = false) throws -> Life {
@@ -50,24 +50,31 @@ enum Workload: String, CaseIterable {
       let disk = SimulatedDisk(points[points.count - 1].state(keeping: 0.5, garbage: 0.3, using: &random))
       let found = try before.notes(on: disk).map { Life.Attempt(note: $0, returned: true) }
       return life(disk, found, .init(kept: found.count, presence: .certain))
-    case .importLegacy, .writeView, .remove, .expire:
+    case .importLegacy, .importAll, .writeView, .remove, .expire:
       let before = Life(durability, seed: seed &+ 1) { options in
         if self != .writeView { options.view = .always }
       }
       try before.start()
       try before.record(3)
       try before.close()
-      guard self == .importLegacy else {
+      guard self == .importLegacy || self == .importAll else {
         return life(SimulatedDisk(before.disk.image), before.attempts, .init(kept: 3, presence: .certain, isClosed: true))
       }
       let json = before.disk.image.bytes(of: before.sessions.viewPath(Life.id)) ?? []
       let disk = SimulatedDisk()
       try before.sessions.make(on: disk)
       try disk.put(json, at: before.sessions.viewPath(Life.id))
+      for other in self == .importAll ? Self.importedWithIt : [] {
+        let text = String(decoding: json, as: UTF8.self).replacing(#""session_id": "\#(Life.id)""#, with: #""session_id": "\#(other)""#)
+        try disk.put(Array(text.utf8), at: before.sessions.viewPath(try SessionID(other)))
+      }
       return life(SimulatedDisk(disk.image), before.attempts, .init(kept: 3, isClosed: true, legacyFile: .certain))
     default: return life()
     }
   }
+
+  /// Sessions before and behind the one that is looked at.
+  static let importedWithIt = ["a", "z"]
 
   /// Whether every run is another one, so that many say more than many states of one.
   var isRandom: Bool { self == .mixed || self == .killedAnywhere }
@@ -175,6 +182,10 @@ enum Workload: String, CaseIterable {
       try life.record()
     case .importLegacy:
       try life.importSession(life.sessions.viewPath(Life.id))
+      try life.resume()
+      try life.record()
+    case .importAll:
+      try life.importAll()
       try life.resume()
       try life.record()
     case .remove:

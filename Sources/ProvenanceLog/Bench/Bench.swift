@@ -60,7 +60,7 @@ package struct Bench: Sendable {
     }
     let start = monotonicNanoseconds()
     let end = start + UInt64(duration / .nanoseconds(1))
-    let workers = runOnThreads(threads) { [chains] thread in
+    let workers = onThreads(threads) { [chains] thread in
       Worker(chain: chains[thread % chains.count], calls: calls, first: thread * 7).run(until: end, count: count / threads)
     }
     let seconds = Double(monotonicNanoseconds() - start) / 1e9

@@ -65,9 +65,12 @@ extension SessionsDirectory {
         case .log(let id):
           let hasJSON = legacy.remove(id.description) != nil
           guard let use = try log(of: id).use() else { continue }
-          let json = hasJSON ? try fileSystem.status(of: viewPath(id)) : nil
-          uses.append(
-            DiskUse(session: session, modified: use.modified, logBytes: use.bytes, jsonBytes: json?.size ?? 0, isStarted: use.isStarted))
+          var view: FileStatus?
+          if hasJSON, use.isStarted { view = try fileSystem.status(of: viewPath(id)) }
+          // Beside a log that was never started it is a session.
+          if hasJSON, !use.isStarted { legacy.insert(id.description) }
+          let viewBytes = view?.kind == .file ? view!.size : 0
+          uses.append(DiskUse(session: session, modified: use.modified, logBytes: use.bytes, jsonBytes: viewBytes, isStarted: use.isStarted))
         case .legacy(let name):
           guard legacy.contains(name), let status = try fileSystem.status(of: legacyPath(name)), status.kind == .file else { continue }
           uses.append(DiskUse(session: session, modified: status.modified, logBytes: 0, jsonBytes: status.size, isStarted: true))

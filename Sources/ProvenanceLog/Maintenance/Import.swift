@@ -1,5 +1,6 @@
 internal import LogFormat
 package import LogStorage
+internal import Synchronization
 
 extension SessionsDirectory {
   /// Turns a session that the reference wrote into a log. It is accepted only if projecting the log gives the same bytes back; the original stays as it is, and
@@ -8,14 +9,7 @@ extension SessionsDirectory {
   /// - Throws: `LogError` `invalidInput` if the file is no session that can be reproduced exactly, `alreadyExists` if its id has a log, `locked` if one is being
   ///   made.
   package func importSession(_ path: String) throws(LogError) -> SessionID {
-    let file = try fileSystem.open(path, for: .reading)
-    let status = try file.status()
-    let bytes = try readBytes(of: file, at: 0)
-    do throws(LogError) {
-      return try bytes.withRawBytes { bytes throws(LogError) in try importSession(bytes, modified: status.modified) }
-    } catch {
-      throw LogError(error.code, error.message, path: error.path ?? path, offset: error.offset, errno: error.errno)
-    }
+    try name([try importLog(of: path, makesDirectory: true)])[0].get()
   }
 
   /// Imports every JSON file of a directory whose session has no log yet, by name. What is imported already is passed over, so it goes on where an earlier
@@ -31,64 +25,125 @@ extension SessionsDirectory {
   ) throws(LogError) {
     let names = if let place { try fileSystem.names(in: place) } else { try names() }
     let files = entries(among: names).jsonFiles
+    var batch: [ImportedLog] = []
+    defer { for log in batch { try? log.made.log.delete() } }
+    func finishBatch() throws(LogError) {
+      let results = name(batch)
+      batch = []
+      var noSpace: LogError?
+      for result in results {
+        if case .failure(let error) = result, error.code == .noSpace { noSpace = error } else { try each(result) }
+      }
+      if let noSpace { throw noSpace }
+    }
     for (index, name) in files.enumerated() {
       progress(index, files.count)
-      let result: Result<SessionID, LogError>
       do throws(LogError) {
-        guard let id = try importIfMissing(name, from: place) else { continue }
-        result = .success(id)
+        guard let log = try importIfMissing(name, from: place, behind: batch) else { continue }
+        batch.append(log)
       } catch {
+        guard error.code == .noSpace else {
+          try each(.failure(error))
+          continue
+        }
         // Nor would there be room for the next one.
-        guard error.code != .noSpace else { throw error }
-        result = .failure(error)
+        try finishBatch()
+        throw error
       }
-      try each(result)
+      if batch.count == ImportedLog.batchMax { try finishBatch() }
     }
+    try finishBatch()
   }
 
-  /// - Returns: `nil` if its session has a log already that holds as much.
-  private func importIfMissing(_ name: String, from place: String?) throws(LogError) -> SessionID? {
+  /// - Returns: `nil` if its session has a log already that holds as much, or will have with the batch; or if it is gone.
+  private func importIfMissing(_ name: String, from place: String?, behind batch: [ImportedLog]) throws(LogError) -> ImportedLog? {
     let file = LogStorage.path(place ?? path, "\(name).json")
-    let outline = try ViewOutline(file, in: fileSystem)
+    let outline: ViewOutline
+    // Removed since it was listed.
+    do throws(LogError) { outline = try ViewOutline(file, in: fileSystem) } catch let error where error.code == .notFound { return nil }
     if let id = outline.sessionID {
       guard place != nil || id.description == name else {
         throw LogError(
           .invalidInput, "this is session '\(id)', and not named so: it would not be the view of its log; rename it, or move it away", path: file)
       }
-      if let log = try? log(of: id).state(of: id).checkpoint, outline.isView(of: log.header), try !outline.holdsMore(than: log.summary) { return nil }
+      let session = batch.first { $0.id == id }?.session ?? (try? log(of: id).state(of: id).checkpoint)
+      if let session, outline.isView(of: session.header), try !outline.holdsMore(than: session.summary) { return nil }
     }
-    return try importSession(file)
+    return try importLog(of: file, makesDirectory: batch.isEmpty)
   }
 
-  private func importSession(_ json: UnsafeRawBufferPointer, modified: Int64) throws(LogError) -> SessionID {
-    let legacy = try LegacySession(json)
-    let id = legacy.header.sessionID
-    try make()
-    guard try isFree(log(of: id)) else {
-      throw LogError(.alreadyExists, "session '\(id)' has a log already", path: logPath(id))
-    }
-    if try fileSystem.status(of: viewPath(id)) != nil, try !isView(viewPath(id), of: legacy.header) {
-      throw LogError(.alreadyExists, "another session of the same id stands here", path: viewPath(id))
-    }
-    var builder = try LogBuilder(legacy.header, in: self)
-    let made = builder.log
-    // Until it has its name: while it is locked nobody takes it for a left-over.
-    let lock = builder.lock
-    defer { withExtendedLifetime(lock) {} }
+  /// The log of a session that the reference wrote, without its name.
+  private func importLog(of path: String, makesDirectory: Bool) throws(LogError) -> ImportedLog {
+    let file = try fileSystem.open(path, for: .reading)
+    let status = try file.status()
+    let bytes = try readBytes(of: file, at: 0)
     do throws(LogError) {
-      try legacy.write(to: &builder, json)
-      try checkProjection(of: made, id, gives: json)
-      for name in try fileSystem.names(in: made.path) { try fileSystem.setModificationTime(of: made.path(of: name), to: modified) }
-      try removeUnfinished(log(of: id))
-      guard try fileSystem.renameToNew(made.path, to: logPath(id)) else {
-        throw LogError(.alreadyExists, "session '\(id)' has a log already", path: logPath(id))
+      return try bytes.withRawBytes { json throws(LogError) in
+        let legacy = try LegacySession(json)
+        if makesDirectory { try make() }
+        try checkIsFree(legacy.header)
+        return try importLog(of: legacy, json, path, modified: status.modified)
       }
     } catch {
-      try? made.delete()
+      throw error.of(path)
+    }
+  }
+
+  private func importLog(of legacy: LegacySession, _ json: UnsafeRawBufferPointer, _ path: String, modified: Int64) throws(LogError) -> ImportedLog {
+    var builder = try LogBuilder(legacy.header, in: self)
+    do throws(LogError) {
+      try legacy.write(to: &builder, json)
+      let made = try builder.finish()
+      let log = made.log
+      try checkProjection(of: log, legacy.header.sessionID, gives: json)
+      for name in try fileSystem.names(in: log.path) { try fileSystem.setModificationTime(of: log.path(of: name), to: modified) }
+      return ImportedLog(path: path, session: Checkpoint(header: legacy.header, summary: builder.summary.summary), made: made)
+    } catch {
+      try? builder.log.delete()
       throw error
     }
-    try fileSystem.syncDirectory(self.path)
-    return id
+  }
+
+  /// Puts logs on stable storage and gives them their names; together, for what it takes to sync them costs the most.
+  /// - Returns: for each its id, or why it is not there, or not known to be.
+  private func name(_ logs: [ImportedLog]) -> [Result<SessionID, LogError>] {
+    var results = logs.map { Result<SessionID, LogError>.success($0.id) }
+    func each(_ step: (ImportedLog) throws(LogError) -> Void) {
+      for (index, log) in logs.enumerated() {
+        guard case .success = results[index] else { continue }
+        do throws(LogError) { try step(log) } catch { results[index] = .failure(error.of(log.path)) }
+      }
+    }
+    let failures = Mutex<[Int: LogError]>([:])
+    onThreads(each: logs.count) { index in
+      do throws(LogError) { try logs[index].made.sync() } catch { failures.withLock { $0[index] = error.of(logs[index].path) } }
+    }
+    for (index, error) in failures.withLock({ $0 }) { results[index] = .failure(error) }
+    each { log throws(LogError) in
+      try removeUnfinished(self.log(of: log.id))
+      guard try fileSystem.renameToNew(log.made.log.path, to: logPath(log.id)) else {
+        throw hasLog(log.id)
+      }
+    }
+    for (log, result) in zip(logs, results) { if case .failure = result { try? log.made.log.delete() } }
+    do throws(LogError) { if !logs.isEmpty { try fileSystem.syncDirectory(path) } } catch { each { _ throws(LogError) in throw error } }
+    return results
+  }
+
+  private func hasLog(_ id: SessionID) -> LogError {
+    LogError(
+      .alreadyExists, "session '\(id)' has a log already; if the file holds more of it, move the log away and import the file again",
+      path: logPath(id))
+  }
+
+  private func checkIsFree(_ session: SessionHeader) throws(LogError) {
+    let id = session.sessionID
+    guard try isFree(log(of: id)) else {
+      throw hasLog(id)
+    }
+    if try fileSystem.status(of: viewPath(id)) != nil, try !isView(viewPath(id), of: session) {
+      throw LogError(.alreadyExists, "another session of the same id stands here", path: viewPath(id))
+    }
   }
 
   private func checkProjection(of log: LogDirectory, _ id: SessionID, gives json: UnsafeRawBufferPointer) throws(LogError) {
@@ -125,6 +180,28 @@ extension SessionsDirectory {
   }
 }
 
+/// A log that was made of a session that the reference wrote.
+private struct ImportedLog {
+  /// Of the JSON file.
+  let path: String
+  let session: Checkpoint
+  let made: UnnamedLog
+
+  var id: SessionID { session.header.sessionID }
+
+  /// Each holds two files open.
+  static let batchMax = 64
+}
+
+extension LogError {
+  /// Of this file, unless it names another one.
+  fileprivate func of(_ path: String) -> LogError {
+    var error = self
+    error.path = error.path ?? path
+    return error
+  }
+}
+
 /// A session of the reference's, read as far as its actions.
 private struct LegacySession {
   let header: SessionHeader
@@ -157,7 +234,7 @@ private struct LegacySession {
     }
   }
 
-  /// Writes the log, closed if the session is, and puts it on stable storage.
+  /// Writes the log, closed if the session is.
   func write(to log: inout LogBuilder, _ json: UnsafeRawBufferPointer) throws(LogError) {
     var parser = try JSONParser(UnsafeRawBufferPointer(rebasing: json[actionsOffset...]), depth: 1)
     guard parser.next() == UInt8(ascii: "[") else { throw parser.failure("actions must be an array") }
@@ -178,6 +255,5 @@ private struct LegacySession {
       let payload = try end.payload()
       try payload.withRawBytes { bytes throws(LogError) in try log.append(.sessionClosed, bytes) }
     }
-    try log.finish()
   }
 }

@@ -1,11 +1,11 @@
 internal import LogFormat
 internal import LogStorage
 
-/// A whole log that is made under a temporary name, of frames that are there already: for import and recovery.
+/// A whole log that is made under a temporary name, of frames that are there already: for import and recovery. Nothing of it is on stable storage before it is
+/// finished and synced.
 struct LogBuilder: ~Copyable {
   let log: LogDirectory
-  /// Held as long as someone has it, also behind `finish`.
-  let lock: LogLock
+  private let lock: LogLock
   private var writer: LogWriter
   private(set) var summary: SummaryBuilder
 
@@ -19,7 +19,7 @@ struct LogBuilder: ~Copyable {
     let writer: LogWriter
     do throws(LogError) {
       lock = try LogLock(.writer, of: log)
-      writer = try LogWriter.start(log, header, lock: lock) { UInt32.random(in: .min ... .max) }
+      writer = try LogWriter.start(log, header, lock: lock, syncs: false) { UInt32.random(in: .min ... .max) }
     } catch {
       try? log.delete()
       throw error
@@ -44,17 +44,38 @@ struct LogBuilder: ~Copyable {
     }
   }
 
-  /// Puts all of it on stable storage. Nothing may be appended afterwards.
-  mutating func finish() throws(LogError) {
+  /// Nothing may be appended afterwards. Before it gets its name the log must be synced, for its last frame says that all of it is on stable storage.
+  mutating func finish() throws(LogError) -> UnnamedLog {
     try writer.append(.checkpoint, try Checkpoint(header: header, summary: summary.summary).payload())
     try flush()
-    try writer.sync()
+    let end = try writer.syncPoint()!
+    writer.didSync(end)
     writer.appendMark()
     writer.release()
+    return UnnamedLog(log: log, lock: lock, end: end)
   }
 
   private mutating func flush() throws(LogError) {
     if let error = writer.flush().error { throw error }
+  }
+}
+
+/// A finished log that has not got its name yet. While someone has it nobody takes it for a left-over.
+struct UnnamedLog {
+  let log: LogDirectory
+  private let lock: LogLock
+  private let end: LogWriter.SyncPoint
+
+  fileprivate init(log: LogDirectory, lock: LogLock, end: LogWriter.SyncPoint) {
+    self.log = log
+    self.lock = lock
+    self.end = end
+  }
+
+  /// Puts all of it on stable storage.
+  func sync() throws(LogError) {
+    try end.sync()
+    try log.fileSystem.syncDirectory(log.path)
   }
 }
 

@@ -62,10 +62,11 @@ extension SessionsDirectory {
     let modified = try original.modified()
     let header = try Salvage.header(of: original, id, holdsLock: true)
     var builder = try LogBuilder(header, in: self)
-    let made = builder.lock
-    defer { withExtendedLifetime(made) {} }
     do throws(LogError) {
       var result = try fill(&builder, original, id, mode)
+      let made = try builder.finish()
+      defer { withExtendedLifetime(made) {} }
+      try made.sync()
       try check(builder.log, id, holds: result)
       for name in try builder.log.segments() { try fileSystem.setModificationTime(of: builder.log.path(of: name.description), to: modified) }
       // It may hold what the log has lost.
@@ -90,7 +91,6 @@ extension SessionsDirectory {
       let payload = salvage.payload
       try payload.withRawBytes { bytes throws(LogError) in try builder.append(kind, bytes) }
     }
-    try builder.finish()
     return salvage.result
   }
 

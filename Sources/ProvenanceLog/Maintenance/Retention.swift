@@ -141,8 +141,11 @@ extension SessionsDirectory {
     var aside: [SessionID: LogDirectory] = [:]
     each { session throws(LogError) in
       switch session {
-      // A view that outlived its log would look like a session; one of a damaged log is not known to be a view, and stays.
-      case .log(let id): if let header = try header(of: log(of: id), id) { _ = try unlinkView(of: header) }
+      case .log(let id):
+        let log = log(of: id)
+        try checkCanBeDeleted(log)
+        // A view that outlived its log would look like a session; one of a damaged log is not known to be a view, and stays.
+        if let header = try header(of: log, id) { _ = try unlinkView(of: header) }
       case .legacy(let name): try fileSystem.remove(legacyPath(name))
       }
     }
@@ -158,6 +161,13 @@ extension SessionsDirectory {
       if case .log(let id) = session { try aside[id]?.delete() }
     }
     return errors
+  }
+
+  /// Else it would be gone for readers, and left over for ever.
+  private func checkCanBeDeleted(_ log: LogDirectory) throws(LogError) {
+    for name in try fileSystem.names(in: log.path) where try fileSystem.status(of: log.path(of: name))?.kind == .directory {
+      throw LogError(.io, "a directory is no part of a log; move it away", path: log.path(of: name))
+    }
   }
 
   /// `nil` for a damaged log, and for one that was never started.
@@ -210,11 +220,7 @@ extension SessionsDirectory {
     }
   }
 
-  private func lock(_ log: LogDirectory) throws(LogError) -> [LogLock] {
-    // A symbolic link is refused before anything is made behind it.
-    _ = try log.segments()
-    return [try LogLock(.writer, of: log), try LogLock(.maintainer, of: log)]
-  }
+  private func lock(_ log: LogDirectory) throws(LogError) -> [LogLock] { [try LogLock(.writer, of: log), try LogLock(.maintainer, of: log)] }
 }
 
 /// A session that is to go, kept from all others.

@@ -34,7 +34,7 @@ extension ProvChain {
     public var clock: @Sendable () -> Timestamp = { currentTime() }
     /// Draws the 32 bits of a session id; drawn again while the id is taken.
     public var idSource: @Sendable () -> UInt32 = { UInt32.random(in: .min ... .max) }
-    /// Bytes after which the log goes on in a new file, while the full one is compressed; a batch of actions stays in one.
+    /// Bytes after which the log goes on in a new file, while the full one is compressed: the record with which a file has so many is its last one.
     public var segmentSizeMax: UInt64 = 64 << 20
     /// Whoever opens a session looks for old ones, and for what unfinished work has left, unless that was done in the directory within this time, by this program
     /// or another one. Zero: each time.
