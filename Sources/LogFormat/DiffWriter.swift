@@ -36,7 +36,8 @@ struct DiffWriter: @unchecked Sendable {
     }
     different.sort { $0.key.lexicographicallyPrecedes($1.key) }
     for (key, old, new) in different {
-      appendDifference(JSONString(String(decoding: key, as: UTF8.self)), from: try JSONValue(json: old), to: try JSONValue(json: new), to: &summary, behind: 0)
+      let name = JSONString(String(decoding: key, as: UTF8.self))
+      appendDifference(name, from: try JSONValue(json: old), to: try JSONValue(json: new), to: &summary, behind: 0)
     }
     if summary.isEmpty { summary += "no change".utf8 }
     return true

@@ -130,9 +130,7 @@ extension LogDirectory {
     } catch {
       try? fileSystem.remove(temporary)
       guard error.code == .noSpace else { throw error }
-      var error = error
-      error.message += " for the new file, which needs up to about \(step.sizeBefore) bytes beside the old ones; these are as they were"
-      throw error
+      throw error.adding(" for the new file, which needs up to about \(step.sizeBefore) bytes beside the old ones; these are as they were")
     }
   }
 

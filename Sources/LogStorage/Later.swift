@@ -32,11 +32,7 @@ package func onThreads(each count: Int, _ body: @Sendable (Int) -> Void) {
 
 /// Calls `body` with each number below `count`, each on a thread of its own, and waits for all of them.
 package func onThreads<Result: Sendable>(_ count: Int, _ body: @escaping @Sendable (Int) -> Result) -> [Result] {
-  final class Results: Sendable {
-    let all: Mutex<[Result?]>
-    init(_ count: Int) { all = Mutex(Array(repeating: nil, count: count)) }
-  }
-  let results = Results(count)
+  let results = Results<Result>(count)
   let threads = (0..<count).compactMap { number in
     let work: @Sendable () -> Void = {
       let result = body(number)
@@ -50,6 +46,12 @@ package func onThreads<Result: Sendable>(_ count: Int, _ body: @escaping @Sendab
   }
   for thread in threads { pthread_join(thread, nil) }
   return results.all.withLock { $0.map { $0! } }
+}
+
+private final class Results<Result: Sendable>: Sendable {
+  let all: Mutex<[Result?]>
+
+  init(_ count: Int) { all = Mutex(Array(repeating: nil, count: count)) }
 }
 
 /// One thread that waits for what is due next; each call gets a thread of its own, so that a slow disk holds up nobody else's.

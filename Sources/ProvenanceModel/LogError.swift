@@ -82,7 +82,11 @@ public struct LogError: Error, Sendable, Equatable {
     fields = Fields(code, message, path, segment, sequence, offset, errno, damage)
   }
 
-  package func at(_ path: String) -> LogError {
+  package func at(_ path: String) -> LogError { with(message, path) }
+
+  package func adding(_ text: String) -> LogError { with(message + text, path) }
+
+  private func with(_ message: String, _ path: String?) -> LogError {
     LogError(code, message, path: path, segment: segment, sequence: sequence, offset: offset, errno: errno, damage: damage)
   }
 }

@@ -215,7 +215,9 @@ private struct Recording: ~Copyable {
   }
 
   private mutating func takeLine(_ start: Int, _ end: Int) throws(LogError) {
-    guard end - start <= LineReader.lineSizeMax else { throw LogError(.tooLarge, "the line is longer than \(LineReader.lineSizeMax) bytes", offset: 0) }
+    guard end - start <= LineReader.lineSizeMax else {
+      throw LogError(.tooLarge, "the line is longer than \(LineReader.lineSizeMax) bytes", offset: 0)
+    }
     switch try lines.read(UnsafeRawBufferPointer(rebasing: buffer.bytes[start..<end])) {
     case .blank: break
     case .action:

@@ -196,9 +196,7 @@ private struct ImportedLog {
 extension LogError {
   /// Of this file, unless it names another one.
   fileprivate func of(_ path: String) -> LogError {
-    var error = self
-    error.path = error.path ?? path
-    return error
+    self.path == nil ? self.at(path) : self
   }
 }
 
