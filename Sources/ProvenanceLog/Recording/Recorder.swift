@@ -226,9 +226,11 @@ struct Recorder: ~Copyable {
 
   // MARK: Stable storage
 
+  func isSynced(through sequence: UInt64) -> Bool { !writer.isReleased && sequence < .max && writer.isSynced(below: sequence + 1) }
+
   /// What has to be synced so that the frame of `sequence` is on stable storage; `nil` if it is.
   func syncPoint(through sequence: UInt64) throws(LogError) -> LogWriter.SyncPoint? {
-    guard !writer.isReleased, sequence == .max || !writer.isSynced(below: sequence + 1) else { return nil }
+    guard !writer.isReleased, !isSynced(through: sequence) else { return nil }
     return try writer.syncPoint()
   }
 

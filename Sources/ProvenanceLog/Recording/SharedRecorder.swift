@@ -16,8 +16,8 @@ final class SharedRecorder: Sendable {
   private let spare = Mutex<EncodedActions?>(nil)
   /// Held by who records or closes, so that nothing comes between the actions of a batch, while it waits for a sync to begin a new segment.
   private let recording = Mutex<Void>(())
-  /// Held while a sync is under way: who waits here finds, as a rule, that the sync before covered it.
-  private let syncing = Mutex<Void>(())
+  /// Had by who syncs: who waits for it finds, as a rule, that the sync before covered it.
+  private let syncing = Turn()
   private let syncIsScheduled = Atomic<Bool>(false)
   /// Held while full files are being sealed.
   private let sealing = Mutex<Void>(())
@@ -110,8 +110,9 @@ final class SharedRecorder: Sendable {
     var next = 0
     while next < actions.count {
       try inSegment { state throws(LogError) in
-        let firstSeq = state.nextSeq
-        defer { batch.add(firstSeq..<state.nextSeq, through: state.nextSequence - 1) }
+        // Told by where it ends: where it begins is known only once a log that was closed has been opened again.
+        let before = next
+        defer { batch.add(state.nextSeq - Int64(next - before)..<state.nextSeq, through: state.nextSequence - 1) }
         try state.record(actions, from: &next, options)
       }
     }
@@ -128,7 +129,7 @@ final class SharedRecorder: Sendable {
       return true
     }
     guard !isDone else { return }
-    try syncing.withLock { _ throws(LogError) in
+    try syncing.take { () throws(LogError) in
       try state.withLock { state throws(LogError) in
         if state.isDueToRoll(options) {
           try state.roll()
@@ -152,11 +153,13 @@ final class SharedRecorder: Sendable {
 
   func close(outcome: JSONString, endedAt: Timestamp?) throws(LogError) -> Session {
     try recording.withLock { _ throws(LogError) in
-      try syncing.withLock { _ throws(LogError) in
-        try sealing.withLock { _ throws(LogError) in
+      var session: Session?
+      try syncing.take { () throws(LogError) in
+        session = try sealing.withLock { _ throws(LogError) in
           try state.withLock { state throws(LogError) in try state.close(outcome: outcome, endedAt: endedAt, options) }
         }
       }
+      return session!
     }
   }
 
@@ -192,7 +195,7 @@ final class SharedRecorder: Sendable {
 
   /// One at a time syncs for all whose frames were written when it began; the others find theirs covered (group commit).
   func sync(through sequence: UInt64 = .max) throws(LogError) {
-    try syncing.withLock { _ throws(LogError) in
+    try syncing.take(unless: { state.withLock { $0.isSynced(through: sequence) } }) { () throws(LogError) in
       let point = try state.withLock { state throws(LogError) in try state.syncPoint(through: sequence) }
       guard let point else { return }
       do throws(LogError) {
