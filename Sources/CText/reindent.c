@@ -50,7 +50,7 @@ ckprov_reindent_result ckprov_reindent(
           size_t copied = ckprov_copy_plain(out, in, 16);
           in += copied;
           out += copied;
-          if (*in == '"' && copied < 16) {
+          if (copied < 16 && *in == '"') {
             *out++ = *in++;
             in_string = 0;
           }

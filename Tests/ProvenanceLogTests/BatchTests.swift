@@ -89,14 +89,15 @@ struct BatchTests {
   /// The disk takes so many bytes of the batch and then is full.
   @Test(arguments: Array(stride(from: 0, through: 1100, by: 50)))
   func onAFullDiskWholeActionsAreKept(_ written: Int) throws {
-    let prov = try start()
+    let lines = Lines()
+    let prov = try start { $0.liveLine = { lines.append($0) } }
     try prov.recordAction(action())
     let frame = try frameSize()
     disk.setRule { $0.isWrite ? .init(.noSpace, written: written) : nil }
     let error = try #require(batchError(prov, (0..<6).map { _ in action() }))
     #expect(error.error.code == .noSpace)
     #expect(error.kept == written / frame)
-    #expect(prov.actionCount == UInt64(1 + error.kept))
+    #expect(prov.actionCount == UInt64(1 + error.kept) && lines.all.count == 1 + error.kept)
     disk.setRule(nil)
     #expect(try prov.recordActions([action(), action()]).lowerBound == Int64(2 + error.kept))
     #expect(try storage.seqs("a") == Array(1...Int64(3 + error.kept)))

@@ -50,7 +50,7 @@ final class SharedRecorder: Sendable {
     /// Of the last frame.
     fileprivate(set) var sequence: UInt64 = 0
     fileprivate(set) var error: LogError?
-    /// If they were asked for.
+    /// Of those in `seqs`, and perhaps of others behind them, if they were asked for.
     fileprivate(set) var entries: [EncodedActions.Entry] = []
 
     fileprivate mutating func add(_ more: Range<Int64>, through sequence: UInt64) {
@@ -69,8 +69,8 @@ final class SharedRecorder: Sendable {
         var failure = encode(actions, from: &next, to: &encoded)
         try recording.withLock { _ throws(LogError) in
           while true {
-            try append(encoded, to: &batch)
             if listsEntries { batch.entries += encoded.entries }
+            try append(encoded, to: &batch)
             if let failure { throw failure }
             guard next < actions.count else { return }
             encoded.removeAll()
