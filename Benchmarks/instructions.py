@@ -44,7 +44,7 @@ def bench(program, directory, form, batch):
 
 
 def reading(program, directory, *arguments):
-    """Over a closed session of so many actions, in one file that is not sealed."""
+    """Over a session of so many actions that was left open, in one file that is not sealed: to project it takes two passes."""
     def command(count):
         storage = os.path.join(directory, "raw%d" % count)
         if not os.path.exists(storage):
