@@ -1,14 +1,13 @@
 internal import ProvenanceModel
 
 /// Words what differs between the two states of an action (`appendDiffSummary`); keeps its memory.
-///
-/// Unchecked: `different` points to states that are being compared, and is of no use to anybody else.
-struct DiffWriter: @unchecked Sendable {
+struct DiffWriter: Sendable {
   /// WTF-8, of the states that were taken last.
   private(set) var summary: [UInt8] = []
   private var different: [Difference] = []
 
-  private typealias Difference = (key: UnsafeRawBufferPointer, old: UnsafeRawBufferPointer, new: UnsafeRawBufferPointer)
+  /// Where a member whose values differ has its key and value in the state before, and its value in the one behind.
+  private typealias Difference = (key: Range<Int>, old: Range<Int>, new: Range<Int>)
 
   /// - Returns: false if there is nothing to say, since a state is missing or empty.
   /// - Throws: `LogError` `tooLarge` if a state nests too deep.
@@ -34,10 +33,11 @@ struct DiffWriter: @unchecked Sendable {
     guard findDifferences(before, after) else {
       return appendDiffSummary(before: try object(before), after: try object(after), to: &summary)
     }
-    different.sort { $0.key.lexicographicallyPrecedes($1.key) }
+    different.sort { before[$0.key].lexicographicallyPrecedes(before[$1.key]) }
     for (key, old, new) in different {
-      let name = JSONString(String(decoding: key, as: UTF8.self))
-      appendDifference(name, from: try JSONValue(json: old), to: try JSONValue(json: new), to: &summary, behind: 0)
+      let name = JSONString(String(decoding: before[key], as: UTF8.self))
+      let values = (old: UnsafeRawBufferPointer(rebasing: before[old]), new: UnsafeRawBufferPointer(rebasing: after[new]))
+      appendDifference(name, from: try JSONValue(json: values.old), to: try JSONValue(json: values.new), to: &summary, behind: 0)
     }
     if summary.isEmpty { summary += "no change".utf8 }
     return true
@@ -50,7 +50,8 @@ struct DiffWriter: @unchecked Sendable {
     var (old, new) = (MemberScanner(before), MemberScanner(after))
     while let (key, oldValue) = old.next() {
       guard let (newKey, newValue) = new.next(), isEqual(key, newKey), !key.contains(UInt8(ascii: "\\")) else { return false }
-      if !isEqual(oldValue, newValue) || oldValue[0] == UInt8(ascii: "N") { different.append((key, oldValue, newValue)) }
+      guard !isEqual(oldValue, newValue) || oldValue[0] == UInt8(ascii: "N") else { continue }
+      different.append((place(of: key, in: before), place(of: oldValue, in: before), place(of: newValue, in: after)))
     }
     return new.next() == nil
   }
@@ -59,4 +60,9 @@ struct DiffWriter: @unchecked Sendable {
     guard case .object(let object) = try JSONValue(json: json) else { throw LogError(.invalidInput, "a state must be a JSON object") }
     return object
   }
+}
+
+private func place(of part: UnsafeRawBufferPointer, in whole: UnsafeRawBufferPointer) -> Range<Int> {
+  guard let start = part.baseAddress, let base = whole.baseAddress else { return 0..<0 }
+  return start - base..<start - base + part.count
 }

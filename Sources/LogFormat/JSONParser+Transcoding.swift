@@ -21,12 +21,6 @@ extension JSONParser {
       try buffer.append(try value())
     }
   }
-
-  /// The string whose opening quote is next, with its quotes.
-  mutating func transcodeString(to buffer: inout ByteBuffer) throws(LogError) {
-    precondition(current == UInt8(ascii: "\""))
-    try transcode(to: &buffer)
-  }
 }
 
 private func writeFloat(_ text: UnsafePointer<UInt8>?, _ size: Int, _ out: OutPointer?) -> OutPointer? {

@@ -141,8 +141,6 @@ package struct JSONParser {
 
   var remaining: Int { bytes.count - position }
 
-  var current: UInt8? { peek() }
-
   mutating func advance(by count: Int) { position += count }
 
   func base(at offset: Int) -> UnsafeRawPointer { bytes.baseAddress! + offset }
@@ -174,19 +172,6 @@ package struct JSONParser {
     var end = from
     while end < bytes.count, 0x30...0x39 ~= bytes[end] { end += 1 }
     return end
-  }
-
-  /// Takes the text of an integer; `nil`, with nothing taken, if what stands here is none.
-  mutating func integerText() throws(LogError) -> UnsafeRawBufferPointer? {
-    let start = position
-    guard start < bytes.count else { return nil }
-    let figures = bytes[start] == UInt8(ascii: "-") ? start + 1 : start
-    let end = figures < bytes.count && bytes[figures] == 0x30 ? figures + 1 : digitsEnd(figures)
-    guard end > figures else { return nil }
-    if end < bytes.count, bytes[end] == UInt8(ascii: ".") || bytes[end] | 0x20 == UInt8(ascii: "e") { return nil }
-    guard end - figures <= LargeInteger.digitsMax else { throw tooManyDigits(end - figures) }
-    position = end
-    return UnsafeRawBufferPointer(rebasing: bytes[start..<end])
   }
 
   private func tooManyDigits(_ count: Int) -> LogError {

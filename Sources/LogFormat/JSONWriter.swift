@@ -216,13 +216,6 @@ private func writeEscapedRest(_ start: UnsafePointer<UInt8>, _ end: UnsafePointe
   return out
 }
 
-/// One UTF-16 code unit, escaped if need be.
-func writeCodeUnit(_ unit: UInt32, to out: OutPointer) -> OutPointer {
-  guard unit < 0x80 else { return writeUnit(unit, to: out) }
-  var byte = UInt8(unit)
-  return writeEscapedScalar(&byte, to: out).1
-}
-
 /// One code point, escaped if need be.
 func writeEscapedScalar(_ from: UnsafePointer<UInt8>, to out: OutPointer) -> (UnsafePointer<UInt8>, OutPointer) {
   let first = from[0]

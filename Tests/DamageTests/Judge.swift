@@ -137,7 +137,8 @@ struct Judge {
       var json: [UInt8] = []
       while let block = try projection.next() { json += Array(block) }
       if projection.damage == nil {
-        let isRight = strict.error == nil && json == known.projections[strict.count]
+        // With the newest file cut to the checkpoint it begins with, the session ends before a damage between the last action and that checkpoint.
+        let isRight = (strict.error == nil || !isSingle) && json == known.projections[strict.count]
         #expect(isRight, "\(place): a view that is not that of \(strict.count) frames, and no damage is named")
       } else {
         #expect(strict.error != nil, "\(place): \(projection.damage?.description ?? "")")
