@@ -26,24 +26,25 @@ extension ActionRecord {
   /// - Throws: `LogError` `corrupt` if the payload is not what Format/record.md says.
   package init(payload bytes: UnsafeRawBufferPointer) throws(LogError) {
     let fields = try Fields(bytes, "action")
-    self.init(
-      seq: try fields.integer("seq"), actionType: try fields.string("action_type"), outcome: try fields.string("outcome"),
-      viaEdge: try fields.optionalString("via_edge"), intent: try fields.optionalPayload("intent"), evidence: try fields.optionalPayload("evidence"),
+    let seq = try fields.integer("seq")
+    let action = Action(
+      actionType: try fields.string("action_type"), outcome: try fields.string("outcome"), viaEdge: try fields.optionalString("via_edge"),
+      intent: try fields.optionalPayload("intent"), evidence: try fields.optionalPayload("evidence"),
       beforeState: try fields.optionalPayload("before_state"), afterState: try fields.optionalPayload("after_state"),
-      attempt: try fields.integer("attempt"), generatedAt: try fields.timestamp("generated_at"), note: try fields.string("note"),
-      derived: .read(
-        urn: try fields.string("urn"), kernel: try fields.string("kernel"), diffSummary: try fields.optionalString("diff_summary")))
+      attempt: try fields.integer("attempt"), note: try fields.string("note"))
+    self.init(
+      action, seq: seq, generatedAt: try fields.timestamp("generated_at"),
+      derived: .read(urn: try fields.string("urn"), kernel: try fields.string("kernel"), diffSummary: try fields.optionalString("diff_summary")))
   }
 
   /// Of an action as it was given and recorded. - Parameter kernel: its name.
-  package init(_ action: Action, seq: Int64, kernel: JSONString, generatedAt: Timestamp) {
+  package init(_ action: consuming Action, seq: Int64, kernel: JSONString, generatedAt: Timestamp) {
     self.init(
-      seq: seq, actionType: action.actionType, outcome: action.outcome, viaEdge: action.viaEdge, intent: action.intent, evidence: action.evidence,
-      beforeState: action.beforeState, afterState: action.afterState, attempt: action.attempt, generatedAt: generatedAt, note: action.note,
-      derived: .ofKernel(name: kernel) { record in
+      action, seq: seq, generatedAt: generatedAt,
+      derived: .ofKernel(name: kernel) { action in
         // The states were found to be encodable.
         var diff = DiffWriter()
-        return (try? diff.take(record.beforeState, record.afterState)) == true ? JSONString(wtf8: diff.summary) : nil
+        return (try? diff.take(action.beforeState, action.afterState)) == true ? JSONString(wtf8: diff.summary) : nil
       })
   }
 }
@@ -151,50 +152,21 @@ package func generatedAt(ofAction payload: UnsafeRawBufferPointer) throws(LogErr
 
 /// Walks over the members of a compact object without decoding them.
 struct MemberScanner {
-  private let json: UnsafeRawBufferPointer
-  private var position = 1
+  private var p: UnsafePointer<UInt8>
+  private let end: UnsafePointer<UInt8>
 
   init(_ json: UnsafeRawBufferPointer) {
-    self.json = json
+    let base = json.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? UnsafePointer(bitPattern: 1)!
+    end = base + json.count
+    p = min(base + 1, end)
   }
 
   /// The next member's key (inside of its quotes) and value; `nil` at the end, or where the text is no compact object.
   mutating func next() -> (key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)? {
-    guard position < json.count, json[position] == UInt8(ascii: "\""), let keyEnd = stringEnd(position), keyEnd < json.count,
-      json[keyEnd] == UInt8(ascii: ":"), let valueEnd = valueEnd(keyEnd + 1), valueEnd < json.count
+    guard p < end, p.pointee == UInt8(ascii: "\""), let keyEnd = ckprov_string_end(p + 1, end), end - keyEnd > 1, keyEnd[1] == UInt8(ascii: ":"),
+      let valueEnd = ckprov_value_end(keyEnd + 2, end)
     else { return nil }
-    defer { position = valueEnd + 1 }
-    return (
-      UnsafeRawBufferPointer(rebasing: json[position + 1..<keyEnd - 1]), UnsafeRawBufferPointer(rebasing: json[keyEnd + 1..<valueEnd])
-    )
-  }
-
-  /// Offset behind the string whose opening quote is at `start`.
-  private func stringEnd(_ start: Int) -> Int? {
-    let base = json.baseAddress!.assumingMemoryBound(to: UInt8.self)
-    return ckprov_string_end(base + start + 1, base + json.count).map { $0 - base + 1 }
-  }
-
-  /// Offset of the comma or bracket behind the value at `start`.
-  private func valueEnd(_ start: Int) -> Int? {
-    var at = start
-    var depth = 0
-    while at < json.count {
-      switch json[at] {
-      case UInt8(ascii: "\""):
-        guard let end = stringEnd(at) else { return nil }
-        at = end
-        continue
-      case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
-      case UInt8(ascii: "}"), UInt8(ascii: "]"):
-        if depth == 0 { return at }
-        depth -= 1
-      case UInt8(ascii: ","):
-        if depth == 0 { return at }
-      default: break
-      }
-      at += 1
-    }
-    return nil
+    defer { p = valueEnd + 1 }
+    return (UnsafeRawBufferPointer(start: p + 1, count: keyEnd - p - 1), UnsafeRawBufferPointer(start: keyEnd + 2, count: valueEnd - keyEnd - 2))
   }
 }

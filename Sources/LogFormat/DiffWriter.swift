@@ -35,9 +35,18 @@ struct DiffWriter: Sendable {
     }
     different.sort { before[$0.key].lexicographicallyPrecedes(before[$1.key]) }
     for (key, old, new) in different {
-      let name = JSONString(String(decoding: before[key], as: UTF8.self))
       let values = (old: UnsafeRawBufferPointer(rebasing: before[old]), new: UnsafeRawBufferPointer(rebasing: after[new]))
-      appendDifference(name, from: try JSONValue(json: values.old), to: try JSONValue(json: values.new), to: &summary, behind: 0)
+      if let old = PlainScalar(values.old), let new = PlainScalar(values.new), old.mustDiffer(from: new) {
+        if !summary.isEmpty { summary += " | ".utf8 }
+        summary += before[key]
+        summary += ": ".utf8
+        summary += old.text
+        summary += " -> ".utf8
+        summary += new.text
+      } else {
+        let name = JSONString(String(decoding: before[key], as: UTF8.self))
+        appendDifference(name, from: try JSONValue(json: values.old), to: try JSONValue(json: values.new), to: &summary, behind: 0)
+      }
     }
     if summary.isEmpty { summary += "no change".utf8 }
     return true
@@ -60,6 +69,31 @@ struct DiffWriter: Sendable {
     guard case .object(let object) = try JSONValue(json: json) else { throw LogError(.invalidInput, "a state must be a JSON object") }
     return object
   }
+}
+
+/// A canonical value that Python prints as it stands: an integer, a finite float, or a string without escapes.
+private struct PlainScalar {
+  enum Kind { case integer, float, string }
+  let kind: Kind
+  let text: UnsafeRawBufferPointer
+
+  init?(_ json: UnsafeRawBufferPointer) {
+    switch json[0] {
+    case UInt8(ascii: "\""):
+      guard !json.contains(UInt8(ascii: "\\")) else { return nil }
+      kind = .string
+      text = UnsafeRawBufferPointer(rebasing: json[1..<json.count - 1])
+    case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"):
+      // Not `-Infinity`, nor `-0.0`, which equals another one.
+      guard 0x30...0x39 ~= json[json.count - 1], json[0] != UInt8(ascii: "-") || 0x31...0x39 ~= json[1] else { return nil }
+      kind = json.contains { $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "e") } ? .float : .integer
+      text = json
+    default: return nil
+    }
+  }
+
+  /// Whether values whose bytes differ differ in what they mean for certain: a float may equal an integer.
+  func mustDiffer(from other: PlainScalar) -> Bool { kind == other.kind || kind == .string || other.kind == .string }
 }
 
 private func place(of part: UnsafeRawBufferPointer, in whole: UnsafeRawBufferPointer) -> Range<Int> {

@@ -46,7 +46,7 @@ package struct EncodedActions: ~Copyable, Sendable {
   ///   - ownKernel: the name of the session's kernel, for actions that name none.
   ///   - now: when an action happened that does not say it.
   /// - Throws: `LogError` `tooLarge` if a payload nests too deep; nothing is appended then.
-  package mutating func append(_ action: Action, ownKernel: JSONString, now: () -> Timestamp) throws(LogError) {
+  package mutating func append(_ action: borrowing Action, ownKernel: JSONString, now: () -> Timestamp) throws(LogError) {
     let hasDiff = try diff.take(action.beforeState, action.afterState)
     let kernel = action.kernel.isEmpty ? ownKernel : action.kernel
     try append(action, KnownOutcome(action.outcome), kernel, action.generatedAt ?? now(), hasDiff: hasDiff)

@@ -74,42 +74,34 @@ public struct Action: Sendable {
 public struct ActionRecord: Sendable {
   /// 1 for the first action of a session; grows from action to action.
   public let seq: Int64
-  public let actionType: JSONString
-  public let outcome: JSONString
-  public let viaEdge: JSONString?
-  public let intent: Payload?
-  public let evidence: Payload?
-  public let beforeState: Payload?
-  public let afterState: Payload?
-  public let attempt: Int64
   public let generatedAt: Timestamp
-  public let note: JSONString
+  private let action: Action
   private let derived: Derived
 
   /// What the log makes of the rest: as it was read, or still to be made, since few ask for it.
   package enum Derived: Sendable {
     case read(urn: JSONString, kernel: JSONString, diffSummary: JSONString?)
     /// `diffSummary` says what differs between the two states.
-    case ofKernel(name: JSONString, diffSummary: @Sendable (ActionRecord) -> JSONString?)
+    case ofKernel(name: JSONString, diffSummary: @Sendable (Action) -> JSONString?)
   }
 
-  package init(
-    seq: Int64, actionType: JSONString, outcome: JSONString, viaEdge: JSONString?, intent: Payload?, evidence: Payload?, beforeState: Payload?,
-    afterState: Payload?, attempt: Int64, generatedAt: Timestamp, note: JSONString, derived: Derived
-  ) {
+  /// - Parameter action: its kernel and time count for nothing.
+  package init(_ action: consuming Action, seq: Int64, generatedAt: Timestamp, derived: consuming Derived) {
+    self.action = action
     self.seq = seq
-    self.actionType = actionType
-    self.outcome = outcome
-    self.viaEdge = viaEdge
-    self.intent = intent
-    self.evidence = evidence
-    self.beforeState = beforeState
-    self.afterState = afterState
-    self.attempt = attempt
     self.generatedAt = generatedAt
-    self.note = note
     self.derived = derived
   }
+
+  public var actionType: JSONString { action.actionType }
+  public var outcome: JSONString { action.outcome }
+  public var viaEdge: JSONString? { action.viaEdge }
+  public var intent: Payload? { action.intent }
+  public var evidence: Payload? { action.evidence }
+  public var beforeState: Payload? { action.beforeState }
+  public var afterState: Payload? { action.afterState }
+  public var attempt: Int64 { action.attempt }
+  public var note: JSONString { action.note }
 
   /// `ckp://Action#KERNEL/TYPE-MILLISECONDS`.
   public var urn: JSONString {
@@ -131,7 +123,7 @@ public struct ActionRecord: Sendable {
   public var diffSummary: JSONString? {
     switch derived {
     case .read(_, _, let diffSummary): diffSummary
-    case .ofKernel(_, let diffSummary): diffSummary(self)
+    case .ofKernel(_, let diffSummary): diffSummary(action)
     }
   }
 }

@@ -79,20 +79,22 @@ extension Timestamp: CustomStringConvertible {
     let (second, fraction) = microseconds.flooredQuotientAndRemainder(1_000_000)
     let (days, secondOfDay) = second.flooredQuotientAndRemainder(86_400)
     let (year, month, day) = Self.civil(daysSinceEpoch: days)
-    func digits(_ value: Int64, _ count: Int, at offset: Int) {
-      var rest = value
-      for place in (offset..<offset + count).reversed() {
-        out[place] = UInt8(truncatingIfNeeded: 0x30 + rest % 10)
-        rest /= 10
-      }
+    func twoDigits(_ value: UInt32, at offset: Int) {
+      out[offset] = UInt8(truncatingIfNeeded: 0x30 + value / 10)
+      out[offset + 1] = UInt8(truncatingIfNeeded: 0x30 + value % 10)
     }
-    digits(year, 4, at: 0)
-    digits(month, 2, at: 5)
-    digits(day, 2, at: 8)
-    digits(secondOfDay / 3600, 2, at: 11)
-    digits(secondOfDay / 60 % 60, 2, at: 14)
-    digits(secondOfDay % 60, 2, at: 17)
-    digits(fraction, 6, at: 20)
+    let clock = UInt32(truncatingIfNeeded: secondOfDay)
+    let (years, micros) = (UInt32(truncatingIfNeeded: year), UInt32(truncatingIfNeeded: fraction))
+    twoDigits(years / 100, at: 0)
+    twoDigits(years % 100, at: 2)
+    twoDigits(UInt32(truncatingIfNeeded: month), at: 5)
+    twoDigits(UInt32(truncatingIfNeeded: day), at: 8)
+    twoDigits(clock / 3600, at: 11)
+    twoDigits(clock / 60 % 60, at: 14)
+    twoDigits(clock % 60, at: 17)
+    twoDigits(micros / 10_000, at: 20)
+    twoDigits(micros / 100 % 100, at: 22)
+    twoDigits(micros % 100, at: 24)
     out[4] = UInt8(ascii: "-")
     out[7] = UInt8(ascii: "-")
     out[10] = UInt8(ascii: "T")

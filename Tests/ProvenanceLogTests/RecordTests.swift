@@ -1,6 +1,7 @@
 import LogFormat
 import LogStorage
 import ProvenanceLog
+import ProvenanceModel
 import TestSupport
 import Testing
 
@@ -98,6 +99,24 @@ struct RecordTests {
     #expect(actions.map(\.attempt) == [.max, .min])
     let payload = try storage.payloads("a")[0]
     #expect(payload.contains(#"{"max":9223372036854775807,"min":-9223372036854775808,"large":\#(large),"nan":NaN,"inf":-Infinity}"#))
+  }
+
+  private static let memberValues = [
+    "null", "true", "false", "0", "1", "-1", "10", "12345678901234567890123", "0.0", "-0.0", "1.0", "-1.5", "1e22", "1e-07", "NaN", "Infinity", "-Infinity",
+    #""""#, #""a""#, #""1""#, #""é\n""#, #""e\"""#, "[]", "[1]", "[1.0]", "{}", #"{"a":"b"}"#,
+  ]
+
+  /// Of states that are prepared, most members are worded without being read.
+  @Test(arguments: memberValues)
+  func diffSummaryOfRawStatesIsThatOfTheirValues(_ old: String) throws {
+    var expected: [JSONString?] = []
+    for new in Self.memberValues {
+      let states = (try RawJSON(#"{"z":1,"k":\#(old),"a":"b"}"#), try RawJSON(#"{"z":2,"k":\#(new),"a":"c"}"#))
+      let record = try prov.recordAction(actionType: "t", outcome: "o", beforeState: .raw(states.0), afterState: .raw(states.1))
+      expected.append(diffSummary(before: try states.0.object(), after: try states.1.object()))
+      #expect(record.diffSummary == expected.last!, "\(old) -> \(new)")
+    }
+    #expect(try storage.actions("a").map(\.diffSummary) == expected)
   }
 
   /// What is read back is what `recordAction` gave.

@@ -32,28 +32,44 @@ static inline uint64_t ckprov_special8(uint64_t word) {
 /// Returns how many were copied.
 static inline size_t ckprov_copy_plain(uint8_t *out, const uint8_t *from, size_t size) {
   size_t at = 0;
+  // What does not fill a block is looked at with the block that ends with it.
 #if defined(__SSE2__)
-  while (size - at >= 16) {
-    __m128i block = _mm_loadu_si128((const __m128i *)(from + at));
-    _mm_storeu_si128((__m128i *)(out + at), block);
-    uint32_t special = ckprov_special16(block);
-    if (special) return at + (size_t)__builtin_ctz(special);
-    at += 16;
+  if (size >= 16) {
+    for (;;) {
+      __m128i block = _mm_loadu_si128((const __m128i *)(from + at));
+      _mm_storeu_si128((__m128i *)(out + at), block);
+      uint32_t special = ckprov_special16(block);
+      if (special) return at + (size_t)__builtin_ctz(special);
+      at += 16;
+      if (at == size) return size;
+      if (size - at < 16) at = size - 16;
+    }
   }
-#endif
+  if (size >= 8) {
+    __m128i first = _mm_loadl_epi64((const __m128i *)from), last = _mm_loadl_epi64((const __m128i *)(from + size - 8));
+    _mm_storel_epi64((__m128i *)out, first);
+    _mm_storel_epi64((__m128i *)(out + size - 8), last);
+    uint32_t special = ckprov_special16(_mm_unpacklo_epi64(first, last));
+    if (!special) return size;
+    size_t place = (size_t)__builtin_ctz(special);
+    return place < 8 ? place : size - 16 + place;
+  }
+#else
   while (size - at >= 8) {
     uint64_t word;
     memcpy(&word, from + at, 8);
     memcpy(out + at, &word, 8);
-    uint64_t special = ckprov_special8(word);
-    if (special) break;
+    if (ckprov_special8(word)) break;
     at += 8;
   }
-  if (size - at >= 4) {
-    uint32_t word;
-    memcpy(&word, from + at, 4);
-    memcpy(out + at, &word, 4);
-    if (!ckprov_special8(word | (uint64_t)0x20202020 << 32)) at += 4;
+#endif
+  if (size - at >= 4 && size - at < 8) {
+    uint32_t first, last;
+    memcpy(&first, from + at, 4);
+    memcpy(&last, from + size - 4, 4);
+    memcpy(out + at, &first, 4);
+    memcpy(out + size - 4, &last, 4);
+    if (!ckprov_special8(first | (uint64_t)last << 32)) return size;
   }
   for (; at < size; at++) {
     uint8_t byte = from[at];
@@ -80,6 +96,29 @@ static inline const uint8_t *ckprov_string_end(const uint8_t *p, const uint8_t *
 #endif
     if (*p == '"') return p;
     p += *p == '\\' ? 2 : 1;
+  }
+  return NULL;
+}
+
+/// Where the compact JSON value at `p` ends: the comma or bracket behind it, or NULL if there is none before `end`.
+static inline const uint8_t *ckprov_value_end(const uint8_t *p, const uint8_t *end) {
+  size_t depth = 0;
+  for (; p < end; p++) {
+    switch (*p) {
+    case '"':
+      p = ckprov_string_end(p + 1, end);
+      if (!p) return NULL;
+      break;
+    case '{':
+    case '[': depth++; break;
+    case '}':
+    case ']':
+      if (depth-- == 0) return p;
+      break;
+    case ',':
+      if (depth == 0) return p;
+      break;
+    }
   }
   return NULL;
 }

@@ -116,7 +116,7 @@ public final class ProvChain: Sendable {
   /// Records an action.
   /// - Returns: what was recorded, its promise kept (`Options.durability`).
   @discardableResult
-  public func recordAction(_ action: Action) throws(LogError) -> ActionRecord {
+  public func recordAction(_ action: consuming Action) throws(LogError) -> ActionRecord {
     let (seq, entry, sequence) = try recorder.record(action)
     try recorder.keepPromise(through: sequence)
     let record = ActionRecord(action, seq: seq, kernel: entry.kernel, generatedAt: entry.generatedAt)

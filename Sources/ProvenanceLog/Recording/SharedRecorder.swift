@@ -35,13 +35,14 @@ final class SharedRecorder: Sendable {
   // MARK: Recording
 
   /// - Returns: the seq that it got, what else it was recorded with, and the sequence of its frame.
-  func record(_ action: Action) throws(LogError) -> (seq: Int64, entry: EncodedActions.Entry, sequence: UInt64) {
-    try withEncoder { encoded throws(LogError) in
-      try encoded.append(action, ownKernel: ownKernel, now: options.clock)
-      var batch = Batch()
-      try recording.withLock { _ throws(LogError) in try append(encoded, to: &batch) }
-      return (batch.seqs.lowerBound, encoded.entries[0], batch.sequence)
-    }
+  func record(_ action: borrowing Action) throws(LogError) -> (seq: Int64, entry: EncodedActions.Entry, sequence: UInt64) {
+    var encoded = takeEncoder()
+    try encoded.append(action, ownKernel: ownKernel, now: options.clock)
+    var batch = Batch()
+    try recording.withLock { _ throws(LogError) in try append(encoded, to: &batch) }
+    let entry = encoded.entries[0]
+    giveBack(encoded)
+    return (batch.seqs.lowerBound, entry, batch.sequence)
   }
 
   /// What of a batch was recorded, and why not all of it.
@@ -64,20 +65,20 @@ final class SharedRecorder: Sendable {
   func record(contentsOf actions: [Action], listsEntries: Bool) -> Batch {
     var batch = Batch()
     do throws(LogError) {
-      try withEncoder { encoded throws(LogError) in
-        var next = 0
-        var failure = encode(actions, from: &next, to: &encoded)
-        try recording.withLock { _ throws(LogError) in
-          while true {
-            if listsEntries { batch.entries += encoded.entries }
-            try append(encoded, to: &batch)
-            if let failure { throw failure }
-            guard next < actions.count else { return }
-            encoded.removeAll()
-            failure = encode(actions, from: &next, to: &encoded)
-          }
+      var encoded = takeEncoder()
+      var next = 0
+      var failure = encode(actions, from: &next, to: &encoded)
+      try recording.withLock { _ throws(LogError) in
+        while true {
+          if listsEntries { batch.entries += encoded.entries }
+          try append(encoded, to: &batch)
+          if let failure { throw failure }
+          guard next < actions.count else { return }
+          encoded.removeAll()
+          failure = encode(actions, from: &next, to: &encoded)
         }
       }
+      giveBack(encoded)
     } catch {
       batch.error = error
     }
@@ -140,15 +141,18 @@ final class SharedRecorder: Sendable {
     }
   }
 
-  private func withEncoder<Result>(_ body: (inout EncodedActions) throws(LogError) -> Result) throws(LogError) -> Result {
+  private func takeEncoder() -> EncodedActions {
     var mine: EncodedActions? = nil
     spare.withLock { swap(&$0, &mine) }
-    if mine == nil { mine = EncodedActions() }
-    defer {
-      mine!.removeAll()
-      spare.withLock { swap(&$0, &mine) }
-    }
-    return try body(&mine!)
+    if let mine { return mine }
+    return EncodedActions()
+  }
+
+  /// Where recording fails it is not given back: the next one gets new memory.
+  private func giveBack(_ encoded: consuming EncodedActions) {
+    encoded.removeAll()
+    var mine: EncodedActions? = encoded
+    spare.withLock { swap(&$0, &mine) }
   }
 
   func close(outcome: JSONString, endedAt: Timestamp?) throws(LogError) -> Session {
@@ -209,7 +213,7 @@ final class SharedRecorder: Sendable {
 
   /// Once `syncInterval` after a record: with `process` this is what puts it on stable storage; then, if no other came, a mark says so.
   private func scheduleSync() {
-    guard !syncIsScheduled.exchange(true, ordering: .relaxed) else { return }
+    guard !syncIsScheduled.load(ordering: .relaxed), !syncIsScheduled.exchange(true, ordering: .relaxed) else { return }
     options.timer(options.syncInterval) { [weak self] in
       guard let self else { return }
       self.syncIsScheduled.store(false, ordering: .relaxed)
