@@ -102,8 +102,8 @@ struct RecordTests {
   }
 
   private static let memberValues = [
-    "null", "true", "false", "0", "1", "-1", "10", "12345678901234567890123", "0.0", "-0.0", "1.0", "-1.5", "1e22", "1e-07", "NaN", "Infinity", "-Infinity",
-    #""""#, #""a""#, #""1""#, #""é\n""#, #""e\"""#, "[]", "[1]", "[1.0]", "{}", #"{"a":"b"}"#,
+    "null", "true", "false", "0", "1", "-1", "10", "12345678901234567890123", "0.0", "-0.0", "1.0", "-1.5", "1e22", "1e-07", "NaN", "Infinity",
+    "-Infinity", #""""#, #""a""#, #""1""#, #""é\n""#, #""e\"""#, "[]", "[1]", "[1.0]", "{}", #"{"a":"b"}"#,
   ]
 
   /// Of states that are prepared, most members are worded without being read.
