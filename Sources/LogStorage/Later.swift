@@ -48,6 +48,25 @@ package func onThreads<Result: Sendable>(_ count: Int, _ body: @escaping @Sendab
   return results.all.withLock { $0.map { $0! } }
 }
 
+/// Work on a thread of its own, which has ended when this is gone.
+final class BackgroundWork {
+  private var thread: pthread_t?
+
+  /// `nil` if the system starts no more threads.
+  init?(_ body: @escaping @Sendable () -> Void) {
+    guard let thread = startThread(isDetached: false, body) else { return nil }
+    self.thread = thread
+  }
+
+  func wait() {
+    if let thread = thread.take() { pthread_join(thread, nil) }
+  }
+
+  deinit {
+    wait()
+  }
+}
+
 private final class Results<Result: Sendable>: Sendable {
   let all: Mutex<[Result?]>
 

@@ -21,6 +21,10 @@ struct SegmentFile: ~Copyable {
   /// Position in `chunks` of the one behind the window.
   private var nextChunk = 0
   private var packed = ByteBuffer(capacity: 4096)
+  /// How many chunks were unpacked one after the other.
+  private var run = 0
+  /// What follows them, while it is being unpacked: whoever reads on needs it.
+  private var ahead: UnpackingAhead?
   /// The chunk that was found damaged last: it is not unpacked again each time that someone comes near.
   private var damaged: (chunk: Int, error: LogError)?
 
@@ -149,6 +153,7 @@ struct SegmentFile: ~Copyable {
     window.removeAll()
     windowStart = offset
     guard name.isSealed else { return }
+    (run, ahead) = (0, nil)
     nextChunk = chunkNumber(at: offset)
     if nextChunk < chunks.count { windowStart = chunks[nextChunk].rawOffset }
   }
@@ -175,24 +180,33 @@ struct SegmentFile: ~Copyable {
   }
 
   private mutating func unpackNextChunk() throws(LogError) {
-    let chunk = chunks[nextChunk]
-    packed.removeAll()
-    let room = UnsafeMutableRawBufferPointer(rebasing: packed.freeRoom(atLeast: chunk.fileSize)[0..<chunk.fileSize])
-    packed.commit(try file.read(into: room, at: chunk.fileOffset))
-    let crc = crc32c(0, packed.bytes)
-    do throws(LogError) {
-      guard packed.count == chunk.fileSize, index == nil || crc == chunk.crc else { throw LogError(.corrupt, "its checksum is wrong") }
-      try window.appendUnpacked(packed.bytes, rawSize: chunk.rawSize)
-    } catch {
-      guard error.code == .corrupt else { throw error }
-      let end = nextChunk + 1 < chunks.count ? chunks[nextChunk + 1].firstSequence : (index?.lastSequence ?? chunk.firstSequence) + 1
-      let damage = Damage(
-        .chunk, "chunk \(nextChunk): \(error.message)", segment: name.description, offset: chunk.rawOffset, size: UInt64(chunk.rawSize),
-        sequences: chunk.firstSequence..<max(end, chunk.firstSequence), storedCRC: chunk.crc, computedCRC: crc)
-      throw LogError(damage, in: parentDirectory(file.path))
+    run += 1
+    if let ahead = ahead.take(), ahead.move(to: &window) {
+      nextChunk += ahead.count
+      self.ahead = ahead
+    } else {
+      let chunk = chunks[nextChunk]
+      do throws(LogError) {
+        try window.appendUnpacked(chunk, of: file, packed: &packed, comparesCRC: index != nil)
+      } catch {
+        guard error.code == .corrupt else { throw error }
+        let end = nextChunk + 1 < chunks.count ? chunks[nextChunk + 1].firstSequence : (index?.lastSequence ?? chunk.firstSequence) + 1
+        let damage = Damage(
+          .chunk, "chunk \(nextChunk): \(error.message)", segment: name.description, offset: chunk.rawOffset, size: UInt64(chunk.rawSize),
+          sequences: chunk.firstSequence..<max(end, chunk.firstSequence), storedCRC: chunk.crc, computedCRC: crc32c(0, packed.bytes))
+        throw LogError(damage, in: parentDirectory(file.path))
+      }
+      nextChunk += 1
     }
-    nextChunk += 1
+    if run >= Self.runMin, nextChunk < chunks.count {
+      let ahead = ahead ?? UnpackingAhead(file, comparesCRC: index != nil)
+      ahead.start(chunks[nextChunk...].prefix(UnpackingAhead.countMax))
+      self.ahead = ahead
+    }
   }
+
+  /// Who has read so many chunks one after the other goes on, as a rule.
+  private static let runMin = 3
 }
 
 private func readIndex(of file: any File) throws(LogError) -> SealedIndex {

@@ -66,12 +66,17 @@ enum Leftover {
 
   init?(_ name: String) {
     guard name.utf8.first == UInt8(ascii: ".") else { return nil }
-    if name.wholeMatch(of: /\.[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\.json\.[0-9a-f]{1,8}\.tmp/) != nil {
-      self = .view
-    } else if name.wholeMatch(of: /\.[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\.log\.[0-9a-f]{1,8}\.(tmp|removed)/) != nil {
-      self = .log
-    } else {
-      return nil
+    // `.ID.json.HEX.tmp`, where the id may have dots in it.
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count >= 5, Self.isHex(parts[parts.count - 2]), SessionID.isValid(parts[1..<parts.count - 3].joined(separator: ".")) else { return nil }
+    switch (parts[parts.count - 3], parts[parts.count - 1]) {
+    case ("json", "tmp"): self = .view
+    case ("log", "tmp"), ("log", "removed"): self = .log
+    default: return nil
     }
+  }
+
+  private static func isHex(_ text: Substring) -> Bool {
+    1...8 ~= text.utf8.count && text.utf8.allSatisfy { 0x30...0x39 ~= $0 || 0x61...0x66 ~= $0 }
   }
 }
