@@ -106,6 +106,7 @@ private struct Scanner {
     (p, end) = (base, base + bytes.count)
   }
 
+  @inline(__always)
   mutating func take(_ text: StaticString) -> Bool {
     let size = text.utf8CodeUnitCount
     guard end - p >= size, isEqual(UnsafeRawBufferPointer(start: p, count: size), text) else { return false }

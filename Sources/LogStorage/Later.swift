@@ -48,17 +48,22 @@ package func onThreads<Result: Sendable>(_ count: Int, _ body: @escaping @Sendab
   return results.all.withLock { $0.map { $0! } }
 }
 
+/// From here on the calling thread, and those that it starts, leave the processors to others that want them: for work that nobody waits for.
+package func giveWay() {
+  setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)
+}
+
 /// Work on a thread of its own, which has ended when this is gone.
-final class BackgroundWork {
+package final class BackgroundWork {
   private var thread: pthread_t?
 
   /// `nil` if the system starts no more threads.
-  init?(_ body: @escaping @Sendable () -> Void) {
+  package init?(_ body: @escaping @Sendable () -> Void) {
     guard let thread = startThread(isDetached: false, body) else { return nil }
     self.thread = thread
   }
 
-  func wait() {
+  package func wait() {
     if let thread = thread.take() { pthread_join(thread, nil) }
   }
 

@@ -21,7 +21,7 @@ public struct SessionStore: Sendable {
     try entries().compactMap { $0.session }
   }
 
-  /// One session by its id, else by the only id that begins with `text`.
+  /// One session by its id, else by the only id that begins with `text`; `@` is the one that was started last.
   ///
   /// - Throws: `LogError` `notFound`; `ambiguous` with the candidates; `corrupt` if it is damaged; `invalidInput` if no id can begin so.
   public func getSession(_ text: String) throws(LogError) -> Session {
@@ -114,6 +114,10 @@ public struct SessionStore: Sendable {
 
   /// Which session is meant, by its names alone: it may be damaged.
   package func locate(_ text: String) throws(LogError) -> Location {
+    if text == "@" {
+      guard let newest = try entries().first else { throw LogError(.notFound, "there is no session in \(directory.path)") }
+      return newest.location
+    }
     guard SessionID.isValid(text) else { throw LogError(.invalidInput, try invalidMessage(text)) }
     let (logs, jsonFiles) = try directory.entries()
     var found: [String: Location] = [:]
@@ -121,11 +125,19 @@ public struct SessionStore: Sendable {
     for id in logs where id.description.utf8.starts(with: text.utf8) && isStarted(id) { found[id.description] = .log(id) }
     guard let location = found[text] ?? (found.count == 1 ? found.first?.value : nil) else {
       let names = found.keys
-      if names.isEmpty { throw LogError(.notFound, "no session '\(text)' in \(directory.path); 'ckprov-log list' shows what is there") }
+      if names.isEmpty { throw LogError(.notFound, "no session '\(text)' in \(directory.path); \(advice(for: text, logs, jsonFiles))") }
       let shown = names.sorted().prefix(20).joined(separator: ", ") + (names.count > 20 ? ", …" : "")
       throw LogError(.ambiguous, "'\(text)' fits \(names.count) sessions; say which: \(shown)")
     }
     return location
+  }
+
+  private func advice(for text: String, _ logs: [SessionID], _ jsonFiles: [String]) -> String {
+    let names = Set(logs.filter(isStarted).map(\.description) + jsonFiles)
+    let near = names.map { (distance: editDistance($0, text), name: $0) }.filter { $0.distance <= max(1, text.utf8.count / 4) }
+      .sorted { ($0.distance, $0.name) < ($1.distance, $1.name) }
+    guard !near.isEmpty else { return "'ckprov-log list' shows what is there" }
+    return "did you mean \(near.prefix(3).map { "'\(escapedForTerminal($0.name))'" }.joined(separator: " or "))?"
   }
 
   private func invalidMessage(_ text: String) throws(LogError) -> String {
@@ -164,6 +176,20 @@ public struct SessionStore: Sendable {
       throw LogError(.corrupt, "this file is no JSON: \(error.message)", path: path, offset: error.offset)
     }
   }
+}
+
+/// How many bytes must be put in, taken out or exchanged to make one of the other (Levenshtein).
+private func editDistance(_ a: String, _ b: String) -> Int {
+  let b = Array(b.utf8)
+  var row = Array(0...b.count)
+  for (i, byte) in a.utf8.enumerated() {
+    var diagonal = row[0]
+    row[0] = i + 1
+    for j in b.indices {
+      (diagonal, row[j + 1]) = (row[j + 1], min(min(row[j], row[j + 1]) + 1, diagonal + (byte == b[j] ? 0 : 1)))
+    }
+  }
+  return row[b.count]
 }
 
 /// Header and summary of a session as the reference keeps it.

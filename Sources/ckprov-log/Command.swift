@@ -10,7 +10,7 @@ struct Command: AsyncParsableCommand {
     abstract: "Records provenance sessions of Concept Kernels into append-only logs, and reads them back.",
     discussion: """
       Sessions are kept in DIR/storage/sessions, a log each; DIR is --storage-dir, else the environment's CKPROV_STORAGE_DIR, else the current directory. \
-      SESSION is a session id or the beginning of one that no other has.
+      SESSION is a session id, the beginning of one that no other has, or @ for the one that was started last.
 
       Exit codes: 0 done; 64 usage; 65 bad input data, damaged log, ambiguous prefix; 66 no such session or file; 69 format version not supported; 73 the \
       id exists already; 74 I/O, no space; 75 locked by another process; 77 no permission; 130, 143 after a signal.
@@ -18,7 +18,8 @@ struct Command: AsyncParsableCommand {
     version: "1.0.0 (log format 1)",
     subcommands: [
       RecordCommand.self, ProjectCommand.self, CatCommand.self, ShowCommand.self, ListCommand.self, StatsCommand.self, VerifyCommand.self,
-      DumpCommand.self, RecoverCommand.self, CompactCommand.self, RetainCommand.self, ImportCommand.self, DemoCommand.self, BenchCommand.self,
+      DumpCommand.self, RecoverCommand.self, CompactCommand.self, RetainCommand.self, ImportCommand.self, CloseCommand.self, RemoveCommand.self,
+      PathCommand.self, URNCommand.self, DemoCommand.self, BenchCommand.self,
     ])
 
   static func main() async {
@@ -55,12 +56,12 @@ struct StorageOptions: ParsableArguments {
 }
 
 struct SessionArgument: ParsableArguments {
-  @Argument(help: "A session id, or the beginning of one that no other has.", transform: prefixOfSessionID)
+  @Argument(help: "A session id, the beginning of one that no other has, or @ for the newest.", transform: nameOfSession)
   var session: String
 }
 
 /// What begins a session id keeps the rules of one.
-@Sendable func prefixOfSessionID(_ text: String) throws -> String { try sessionID(text).description }
+@Sendable func nameOfSession(_ text: String) throws -> String { text == "@" ? text : try sessionID(text).description }
 
 @Sendable func sessionID(_ text: String) throws -> SessionID {
   do throws(LogError) { return try SessionID(text) } catch { throw ValidationError(error.message) }

@@ -17,13 +17,14 @@ struct CompactCommand: ParsableCommand {
   @OptionGroup var storage: StorageOptions
   @Option(help: ArgumentHelp("LZ4's level: 1 (fast, the default) to 12 (small, slow).", valueName: "1-12")) var level: Int?
   @Flag(help: "Says what it would do; changes nothing.") var dryRun = false
-  @Argument(help: "Default: all.", transform: prefixOfSessionID) var sessions: [String] = []
+  @Argument(help: "Default: all.", transform: nameOfSession) var sessions: [String] = []
 
   func validate() throws {
     if let level, !(1...12 ~= level) { throw ValidationError("--level must be from 1 to 12.") }
   }
 
   func run() throws {
+    giveWay()
     var failure: ExitCode?
     try reporting { () throws(LogError) in
       var out = Output()

@@ -6,21 +6,51 @@ import ProvenanceLog
 struct ListCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "list", abstract: "Lists the sessions, newest first.",
-    discussion: "Logs and sessions that cklib.prov has left stand side by side. What cannot be read is passed over; 'verify' names it.")
+    discussion: """
+      Logs and sessions that cklib.prov has left stand side by side. What cannot be read is passed over; 'verify' names it. Of several filters all must fit; --since \
+      and --until go by when a session was started. \(timeHelp)
+
+      Example: ckprov-log list --outcome failed --since yesterday
+      """)
 
   @OptionGroup var storage: StorageOptions
   @Flag(help: "Prints what cklib's list_sessions returns, as an array of whole sessions.") var json = false
+  @Option(parsing: .unconditional, help: ArgumentHelp("Sessions in which this kernel acted: a name, or a URN.", valueName: "kernel"))
+  var kernel: String?
+  @Option(parsing: .unconditional, help: ArgumentHelp("Sessions with this text in their label.", valueName: "text")) var label: String?
+  @Option(parsing: .unconditional, help: ArgumentHelp("Sessions that ended so; in_progress for those that have not.", valueName: "outcome"))
+  var outcome: String?
+  @Option(parsing: .unconditional, help: ArgumentHelp("Not before this time.", valueName: "time"), transform: beginOfTime) var since: Timestamp?
+  @Option(parsing: .unconditional, help: ArgumentHelp("Not after this time.", valueName: "time"), transform: endOfTime) var until: Timestamp?
 
   func run() throws {
     try reporting { () throws(LogError) in
       var out = Output()
       let progress = Progress("names looked at")
-      let entries = try storage.store.entries(progress: progress.update)
+      let entries = try storage.store.entries(progress: progress.update).filter(fits)
       progress.end()
       if json { try printJSON(entries, to: &out) } else { try printTable(entries, to: &out) }
       try out.flush()
     }
   }
+
+  func validate() throws {
+    if let since, let until, since > until { throw ValidationError("--since must not be later than --until.") }
+  }
+
+  private func fits(_ entry: SessionStore.Entry) -> Bool {
+    if kernel == nil, label == nil, outcome == nil, since == nil, until == nil { return true }
+    guard let session = entry.session else { return false }
+    if let kernel {
+      let names = [session.wasAssociatedWith] + session.kernelsInvolved
+      guard names.contains(where: { $0 == JSONString(kernel) || kernelName($0) == kernelName(JSONString(kernel)) }) else { return false }
+    }
+    if let label, !session.label.description.contains(label) { return false }
+    if let outcome, session.outcome != JSONString(outcome) { return false }
+    return (since.map { $0 <= session.startedAt } ?? true) && (until.map { session.startedAt <= $0 } ?? true)
+  }
+
+  private func kernelName(_ kernel: JSONString) -> JSONString { URN.parse(kernel).kernelName ?? kernel }
 
   private func printTable(_ entries: [SessionStore.Entry], to out: inout Output) throws(LogError) {
     var rows = [["SESSION", "STARTED", "OUTCOME", "ACTIONS", "DURATION", "SIZE", "LABEL"]]

@@ -16,7 +16,7 @@ struct StatsCommand: ParsableCommand {
   @OptionGroup var storage: StorageOptions
   @Flag(help: "For programs: a JSON object.") var json = false
   @Flag(help: "Bytes on disk, by session and in all.") var diskUsage = false
-  @Argument(help: "Default: all.", transform: prefixOfSessionID) var session: String?
+  @Argument(help: "Default: all.", transform: nameOfSession) var session: String?
 
   func validate() throws {
     if diskUsage, session != nil { throw ValidationError("--disk-usage is for the whole directory.") }

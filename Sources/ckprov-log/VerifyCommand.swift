@@ -17,7 +17,7 @@ struct VerifyCommand: ParsableCommand {
   @OptionGroup var storage: StorageOptions
   @Flag(help: "Also checks the form of each record, and the views.") var deep = false
   @Flag(help: "For programs: one JSON object a session and line.") var json = false
-  @Argument(help: "Default: all.", transform: prefixOfSessionID) var sessions: [String] = []
+  @Argument(help: "Default: all.", transform: nameOfSession) var sessions: [String] = []
 
   func run() throws {
     var worst = Status.clean

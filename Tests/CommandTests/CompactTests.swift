@@ -67,8 +67,22 @@ struct CompactTests {
       #expect(try await notes("--until", "2026-02-02T12") == "12")
       #expect(try await notes("--until", "2026-02", "--from-seq", "9") == "9")
       #expect(try await notes("--since", "2027") == "")
+      #expect(try await notes("-n", "2") == "89")
+      #expect(try await notes("--lines", "0") == "")
+      #expect(try await notes("--lines", "9223372036854775807") == "123456789")
+      #expect(try await notes("-n", "2", "--until", "2026-02-05") == "45")
+      #expect(try await notes("-n", "2", "--from-seq", "9") == "9")
+      #expect(try await notes("-n", "0", "--to-seq", "4") == "")
+      #expect(try await notes("-n", "3", "--to-seq", "4", "--since", "2026-02-04") == "4")
+      #expect(try await notes("--until", "yesterday", "--from-seq", "8") == "89")
+      #expect(try await notes("--since", "-1h") == "")
+      #expect(try await notes("--until", "-1.5d", "--from-seq", "8") == "89")
+      #expect(try await notes("--since", "today", "--until", "now") == "")
     }
-    for wrong in ["--since then", "--since 2026-13", "--from-seq 2 --to-seq 1", "--since 2026-02-02 --until 2026-02-01"] {
+    for wrong in [
+      "--lines -1", "--since then", "--since -2x", "--since -h", "--since --2h", "--since -1e99h", "--until tomorrow", "--since 2026-13",
+      "--from-seq 2 --to-seq 1", "--since 2026-02-02 --until 2026-02-01",
+    ] {
       #expect(try await bench.run(["cat", "s1"] + wrong.split(separator: " ").map(String.init), input: []).status == 64, "\(wrong)")
     }
   }

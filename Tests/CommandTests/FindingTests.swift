@@ -23,15 +23,31 @@ struct FindingTests {
     let ambiguous = try await bench.run(command, "ab")
     #expect(ambiguous.status == 65 && ambiguous.text == "")
     #expect(ambiguous.errors == "ckprov-log: 'ab' fits 3 sessions; say which: abc, abcd, abx\n")
-    let missing = try await bench.run(command, "abcde")
-    #expect(missing.status == 66 && missing.text == "")
-    #expect(missing.errors == "ckprov-log: no session 'abcde' in \(bench.sessions); 'ckprov-log list' shows what is there\n")
+    for (text, advice) in [
+      ("xyz", "'ckprov-log list' shows what is there"), ("abcde", "did you mean 'abcd'?"), ("legcay9", "'ckprov-log list' shows what is there"),
+      ("bac", "'ckprov-log list' shows what is there"), ("ac", "did you mean 'abc'?"), ("lgacy", "did you mean 'legacy'?"),
+      ("aby", "did you mean 'abc' or 'abx'?"),
+    ] {
+      let missing = try await bench.run(command, text)
+      #expect(missing.status == 66 && missing.text == "")
+      #expect(missing.errors == "ckprov-log: no session '\(text)' in \(bench.sessions); \(advice)\n")
+    }
   }
 
   @Test(arguments: readers, ["../s1", "/etc/passwd", "", ".x", "a\nb"])
   func whatIsNoId(_ command: String, _ id: String) async throws {
     let result = try await bench.run(command, id)
     #expect(result.status == 64 && result.errors.contains("is no session id: use 1 to 64 of"), "\(result.errors)")
+  }
+
+  @Test(arguments: readers)
+  func newestByAnAt(_ command: String) async throws {
+    #expect(try await bench.run(command, "@").status == 66)
+    for (id, second) in [("b", 2), ("c", 3), ("a", 1)] {
+      try #require(await bench.run(newSession(id) + ["--started-at", "2026-03-14T20:00:0\(second).000000Z"], input: []).status == 0)
+    }
+    let (found, exact) = (try await bench.run(command, "@"), try await bench.run(command, "c"))
+    #expect(found.status == 0 && found.output == exact.output)
   }
 
   @Test func manyCandidatesAreCut() async throws {

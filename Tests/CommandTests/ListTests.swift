@@ -41,6 +41,26 @@ struct ListTests {
     #expect(lines.allSatisfy { $0.last != " " } && Set(lines.map { $0.count - $0.split(separator: " ").last!.count - 2 }).count == 1)
   }
 
+  @Test func filters() async throws {
+    try await recordSome()
+    let another = ["--label", "of another", "--kernel-urn", "ckp://Kernel#Other:v1.0", "--started-at", "2026-03-15T00:00:00.000000Z"]
+    let line = #"{"action_type":"t","outcome":"verified","kernel":"ckp://Kernel#Third:v2.0"}"#
+    try #require(await bench.run(["record", "--session-id", "d"] + another, input: Array(line.utf8)).status == 0)
+    for (options, ids) in [
+      ([], ["d", "a", "c", "legacy", "b"]), (["--outcome", "partial"], ["a", "c", "legacy"]), (["--outcome", "in_progress"], ["b"]),
+      (["--label", "ano"], ["d"]), (["--label", "e", "--outcome", "complete"], ["d"]), (["--kernel", "Other"], ["d"]),
+      (["--kernel", "ckp://Kernel#Other:v1.0"], ["d"]), (["--kernel", "CK.Test"], ["a", "c", "legacy", "b"]), (["--kernel", "CK"], []),
+      (["--kernel", "Third"], ["d"]),
+      (["--since", "2026-03-14T20:00:03Z"], ["d", "a", "c"]), (["--until", "2026-03-14T20:00:02"], ["legacy", "b"]),
+      (["--since", "2026-03-14T20:00:02", "--until", "2026-03-14"], ["a", "c", "legacy"]), (["--since", "today"], []),
+    ] as [([String], [String])] {
+      let table = try await bench.run(["list"] + options, input: [])
+      #expect(table.text.split(separator: "\n").dropFirst().map { String($0.prefix { $0 != " " }) } == ids, "\(options) \(table.text)")
+      #expect(try await json(bench.run(["list", "--json"] + options, input: []).output).elements.map { $0["session_id"].text } == ids)
+    }
+    #expect(try await bench.run("list", "--since", "2026-02", "--until", "2026-01").status == 64)
+  }
+
   @Test func jsonIsAnArrayOfWholeSessions() async throws {
     try await recordSome()
     let result = try await bench.run("list", "--json")

@@ -1,6 +1,7 @@
 import LogFormat
 import LogStorage
 import ProvenanceLog
+import Synchronization
 import TestSupport
 import Testing
 
@@ -34,6 +35,33 @@ struct CloseTests {
     #expect(session.outcome == "odd" && session.durationMS == -1000)
     #expect(session.endedAt == Timestamp("2026-03-14T20:00:01.000000Z")!)
     #expect(try storage.store.getSession("a").durationMS == -1000)
+  }
+
+  // MARK: Small sessions
+
+  /// What a session asks of the disk from its start to its close, beside a write an action, does not grow with it.
+  @Test(arguments: ProvChain.Durability.allCases)
+  func smallSessionCostsLittle(_ durability: ProvChain.Durability) throws {
+    var calls: [Int] = []
+    for count in [1, 10, 100] {
+      let disk = SimulatedDisk()
+      let counter = Mutex(0)
+      disk.setRule { _ in
+        counter.withLock { $0 += 1 }
+        return nil
+      }
+      var options = storage.options
+      options.durability = durability
+      options.fileSystem = disk
+      options.sealingSizeMin = 32 << 10
+      let prov = try ProvChain(storageDirectory: "/k", label: "l", kernelURN: "ckp://Kernel#K:v1.0", retentionHours: nil, options: options)
+      for _ in 0..<count { try prov.recordAction(action()) }
+      try prov.close()
+      // With `power` a sync, too.
+      calls.append(counter.withLock { $0 } - count * (durability == .power ? 2 : 1))
+      #expect(try disk.names(in: prov.logPath).sorted() == ["00000000000000000000.seg", "lock"])
+    }
+    #expect(calls[0] == calls[1] && calls[1] == calls[2] && calls[0] < 80, "\(calls)")
   }
 
   // MARK: Again

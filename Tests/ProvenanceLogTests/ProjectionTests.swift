@@ -51,6 +51,28 @@ struct ProjectionTests {
     #expect(try seqs(session) == [1] && session["outcome"] == "in_progress")
   }
 
+  /// Batches of actions, some of them printed by another thread, and actions whose JSON is far longer than they are.
+  @Test(arguments: [1, 600, 3000])
+  func longSession(count: Int) throws {
+    let prov = try storage.start("a")
+    let text = JSONValue.string(JSONString(String(repeating: "x", count: 700)))
+    var deep: JSONValue = .array((0..<3000).map { .integer($0) })
+    for _ in 0..<400 { deep = .array([deep]) }
+    var actions = (0..<count).map { Action(actionType: "t", outcome: "verified", evidence: ["text": text, "number": .integer(Int64($0))]) }
+    for index in stride(from: 0, to: count, by: 500) { actions[index].evidence = ["deep": deep] }
+    try prov.recordActions(actions)
+    for isClosed in [false, true] {
+      if isClosed { try prov.close() }
+      let projected = try storage.project("a")
+      let session = try object(projected.json)
+      #expect(projected.damage == nil)
+      #expect(try seqs(session) == (1...count).map { .integer(Int64($0)) })
+      var expected = ByteBuffer()
+      try expected.appendIndented(.object(session))
+      #expect(projected.json == Array(expected.bytes))
+    }
+  }
+
   @Test func sessionOfADeadWriter() throws {
     try storage.start("a").recordActions([action(), action()])
     try disk.append([1, 2, 3], to: try storage.segment("a"))

@@ -83,7 +83,7 @@ extension SessionsDirectory {
     return uses
   }
 
-  func legacyPath(_ name: String) -> String { LogStorage.path(path, "\(name).json") }
+  package func legacyPath(_ name: String) -> String { LogStorage.path(path, "\(name).json") }
 }
 
 extension LogDirectory {

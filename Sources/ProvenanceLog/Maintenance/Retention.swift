@@ -105,6 +105,14 @@ extension SessionsDirectory {
     if let error = remove([.log(id)])[0] { throw error }
   }
 
+  /// The same; of one that the reference has left, its file.
+  package func remove(_ session: SessionStore.Location) throws(LogError) {
+    switch session {
+    case .log(let id): try remove(id)
+    case .legacy: if let error = remove([session])[0] { throw error }
+    }
+  }
+
   /// Removes them together, for the two syncs that it takes cost the most.
   private func remove(_ batch: inout [Removal], isDryRun: Bool, _ report: inout RetentionReport) {
     guard !batch.isEmpty else { return }

@@ -68,7 +68,9 @@ enum Leftover {
     guard name.utf8.first == UInt8(ascii: ".") else { return nil }
     // `.ID.json.HEX.tmp`, where the id may have dots in it.
     let parts = name.split(separator: ".", omittingEmptySubsequences: false)
-    guard parts.count >= 5, Self.isHex(parts[parts.count - 2]), SessionID.isValid(parts[1..<parts.count - 3].joined(separator: ".")) else { return nil }
+    guard parts.count >= 5, Self.isHex(parts[parts.count - 2]), SessionID.isValid(parts[1..<parts.count - 3].joined(separator: ".")) else {
+      return nil
+    }
     switch (parts[parts.count - 3], parts[parts.count - 1]) {
     case ("json", "tmp"): self = .view
     case ("log", "tmp"), ("log", "removed"): self = .log

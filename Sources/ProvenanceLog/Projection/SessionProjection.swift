@@ -3,7 +3,7 @@ package import LogStorage
 
 /// The Session JSON of a log, block by block: byte for byte what the reference would have written (Format/record.md).
 ///
-/// Reads with bounded memory. What a writer adds meanwhile is not in it. Header members come from the newest checkpoint and are compared with what the actions add up
+/// Reads with bounded memory, and prints long sessions on two threads. What a writer adds meanwhile is not in it. Header members come from the newest checkpoint and are compared with what the actions add up
 /// to. Where the log is damaged the JSON ends behind the last whole action, complete in itself, and `damage` says why. Not to be shared between threads.
 package struct SessionProjection: ~Copyable {
   /// Why the JSON holds less than the session, or what contradicts it; final when `next` has returned `nil`.
@@ -15,12 +15,18 @@ package struct SessionProjection: ~Copyable {
   private let state: Checkpoint
   private let level: Int
   private var recomputed = SummaryBuilder()
-  private var output = ByteBuffer(capacity: Self.blockSize + 4096)
+  private var output = ByteBuffer(capacity: 4096)
   private var part = Part.header
   private var actions: UInt64 = 0
-  private var reindenter = Reindenter(level: 0)
+  /// No more is read.
+  private var isAtEnd = false
+  /// One after the other they come into the JSON: two where there is much to read, of which another thread prints the first.
+  private var ready: [PrintedActions] = []
+  private let (theirs, mine): (PrintedActions, PrintedActions)
+  /// What was given out last is the JSON of the first of them.
+  private var isLent = false
 
-  private enum Part { case header, frames, action, footer, done }
+  private enum Part { case header, actions, footer, done }
   private static let blockSize = 1 << 18
 
   private init(_ reader: consuming LogReader, _ state: Checkpoint, _ ending: LogEnding, damage: LogError?, level: Int) {
@@ -28,6 +34,7 @@ package struct SessionProjection: ~Copyable {
     self.state = state
     self.damage = damage
     self.level = level
+    (theirs, mine) = (PrintedActions(level: level + 2), PrintedActions(level: level + 2))
     bytesInDoubt = ending.bytesInDoubt
   }
 
@@ -70,13 +77,31 @@ package struct SessionProjection: ~Copyable {
   /// The next bytes of the JSON, valid until it is called again; `nil` at the end.
   package mutating func next() throws(LogError) -> UnsafeRawBufferPointer? {
     output.removeAll()
-    while part != .done, output.count < Self.blockSize {
+    if isLent {
+      ready[0].dropJSON()
+      isLent = false
+    }
+    while part != .done {
       switch part {
       case .header:
         try appendHeader()
-        part = .frames
-      case .frames: try nextFrame()
-      case .action: try appendAction()
+        part = .actions
+      case .actions:
+        guard let next = ready.first else {
+          if isAtEnd { part = .footer } else { try readOn() }
+          continue
+        }
+        if next.json.count == 0 {
+          if next.isFinished { ready.removeFirst() } else { try next.printOn() }
+        } else if output.count + next.json.count <= Self.blockSize {
+          output.append(next.json)
+          next.dropJSON()
+        } else if output.count > 0 {
+          return output.bytes
+        } else {
+          isLent = true
+          return next.json
+        }
       case .footer:
         appendFooter()
         part = .done
@@ -103,7 +128,7 @@ package struct SessionProjection: ~Copyable {
     // The object stays open: its last line, with the brace, makes way for the actions.
     output.truncate(to: output.count - 2 - 2 * level)
     output.append(",")
-    appendNewLine(level + 1)
+    output.appendNewLine(level + 1)
     output.append("\"actions\": [")
   }
 
@@ -112,38 +137,48 @@ package struct SessionProjection: ~Copyable {
     recomputed.summary.actionCount == state.summary.actionCount && recomputed.hasStarted && recomputed.summary.end == state.summary.end
   }
 
-  private mutating func nextFrame() throws(LogError) {
+  /// The next actions, their JSON included, or the first part of it if that is long.
+  private mutating func readOn() throws(LogError) {
+    try read(theirs, upTo: Self.theirSize)
+    ready = [theirs]
+    var work: BackgroundWork?
+    if !isAtEnd {
+      work = BackgroundWork { [theirs] in try? theirs.printOn() }
+      try read(mine, upTo: Self.mySize)
+      ready.append(mine)
+      try? mine.printOn()
+    }
+    if let work { work.wait() } else { try? theirs.printOn() }
+  }
+
+  /// The other thread has more to print, since this one reads, too.
+  private static let (theirSize, mySize) = (3 << 17, 1 << 18)
+
+  private mutating func read(_ batch: PrintedActions, upTo size: Int) throws(LogError) {
+    batch.removeAll(isFirst: actions == 0)
     do throws(LogError) {
-      guard !isComplete, let frame = try reader.next(), frame.kind != .action || actions < state.summary.actionCount else {
-        part = .footer
-        return
+      while batch.size < size {
+        guard !isComplete, let frame = try reader.next(), frame.kind != .action || actions < state.summary.actionCount else {
+          isAtEnd = true
+          return
+        }
+        let payload = try reader.payload
+        try recomputed.apply(frame.kind, payload: payload)
+        guard frame.kind == .action else { continue }
+        batch.append(payload)
+        actions += 1
       }
-      let payload = try reader.payload
-      try recomputed.apply(frame.kind, payload: payload)
-      guard frame.kind == .action else { return }
-      part = .action
-      reindenter = Reindenter(level: level + 2)
-      if actions > 0 { output.append(",") }
-      appendNewLine(level + 2)
-      actions += 1
     } catch {
       guard error.code == .corrupt else { throw error }
       damage = damage ?? error
-      part = .footer
+      isAtEnd = true
     }
   }
 
-  private mutating func appendAction() throws(LogError) {
-    let room = output.freeRoom(atLeast: max(Reindenter.roomMin, Self.blockSize - output.count))
-    let (count, isFinished) = try reindenter.write(try reader.payload, into: room)
-    output.commit(count)
-    if isFinished { part = .frames }
-  }
-
   private mutating func appendFooter() {
-    if actions > 0 { appendNewLine(level + 1) }
+    if actions > 0 { output.appendNewLine(level + 1) }
     output.append("]")
-    appendNewLine(level)
+    output.appendNewLine(level)
     output.append("}")
     if damage == nil, recomputed.checkpoint != state {
       damage = LogError(
@@ -151,16 +186,16 @@ package struct SessionProjection: ~Copyable {
         path: reader.log.path)
     }
   }
-
-  private mutating func appendNewLine(_ level: Int) {
-    let out = output.room(for: 1 + 2 * level)
-    out[0] = 0x0A
-    (out + 1).update(repeating: 0x20, count: 2 * level)
-    output.commit(1 + 2 * level)
-  }
 }
 
 extension ByteBuffer {
+  mutating func appendNewLine(_ level: Int) {
+    let out = room(for: 1 + 2 * level)
+    out[0] = 0x0A
+    (out + 1).update(repeating: 0x20, count: 2 * level)
+    commit(1 + 2 * level)
+  }
+
   /// `value` as Python's `json.dumps(value, indent=2)` prints it, `level` levels deep.
   package mutating func appendIndented(_ value: JSONValue, level: Int = 0) throws(LogError) {
     var reindenter = Reindenter(level: level)

@@ -179,7 +179,10 @@ final class SharedRecorder: Sendable {
   /// On a thread of its own: recording never waits for compression.
   private func scheduleSealing() {
     guard options.sealingSizeMin != nil, !sealingIsDue.exchange(true, ordering: .relaxed) else { return }
-    options.timer(.zero) { [weak self] in self?.sealFullFiles() }
+    options.timer(.zero) { [weak self] in
+      giveWay()
+      self?.sealFullFiles()
+    }
   }
 
   private func sealFullFiles() {

@@ -1,0 +1,78 @@
+internal import LogFormat
+internal import LogStorage
+
+/// Actions of a session, and what is printed of them: as elements of `actions`, each behind a comma but the session's first one.
+///
+/// Unchecked: one thread at a time has it.
+final class PrintedActions: @unchecked Sendable {
+  /// How many levels deep they stand.
+  private let level: Int
+  private var payloads = ByteBuffer(capacity: 4096)
+  /// Where each payload ends.
+  private var ends: [Int] = []
+  private var isFirst = false
+  private var printed = ByteBuffer(capacity: 4096)
+  /// How many are printed whole.
+  private var count = 0
+  /// Of the next one, if a part of it is printed.
+  private var reindenter: Reindenter?
+  private var error: LogError?
+
+  /// The JSON of an action may be hundreds of times as long as its payload: so much of it is held, and a little more.
+  private static let jsonMax = 1 << 20
+
+  init(level: Int) {
+    self.level = level
+  }
+
+  /// Bytes of the payloads.
+  var size: Int { payloads.count }
+  var isFinished: Bool { count == ends.count }
+  /// What is printed, and was not dropped.
+  var json: UnsafeRawBufferPointer { printed.bytes }
+
+  /// - Parameter isFirst: whether the session's first action is appended next.
+  func removeAll(isFirst: Bool) {
+    payloads.removeAll()
+    payloads.shrink(to: 1 << 20)
+    ends.removeAll(keepingCapacity: true)
+    printed.removeAll()
+    printed.shrink(to: Self.jsonMax)
+    (count, reindenter, error) = (0, nil, nil)
+    self.isFirst = isFirst
+  }
+
+  func append(_ payload: UnsafeRawBufferPointer) {
+    payloads.append(payload)
+    ends.append(payloads.count)
+  }
+
+  func dropJSON() {
+    printed.removeAll()
+  }
+
+  /// Prints on, until there is enough.
+  /// - Throws: `LogError` `corrupt` where a payload is no JSON, once what stands before it was dropped.
+  func printOn() throws(LogError) {
+    if let error { throw error }
+    do throws(LogError) {
+      while !isFinished, printed.count < Self.jsonMax { try printNext() }
+    } catch {
+      self.error = error
+      if printed.count == 0 { throw error }
+    }
+  }
+
+  private func printNext() throws(LogError) {
+    if reindenter == nil {
+      if count > 0 || !isFirst { printed.append(",") }
+      printed.appendNewLine(level)
+    }
+    var reindenter = reindenter ?? Reindenter(level: level)
+    let payload = UnsafeRawBufferPointer(rebasing: payloads.bytes[(count == 0 ? 0 : ends[count - 1])..<ends[count]])
+    let written = try reindenter.write(payload, into: printed.freeRoom(atLeast: max(Reindenter.roomMin, min(payload.count, 1 << 16))))
+    printed.commit(written.count)
+    self.reindenter = written.isFinished ? nil : reindenter
+    if written.isFinished { count += 1 }
+  }
+}

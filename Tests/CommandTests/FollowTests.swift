@@ -1,0 +1,70 @@
+import ProvenanceLog
+import TestSupport
+import Testing
+
+/// `cat --follow`.
+@Suite(.timeLimit(.minutes(10)))
+struct FollowTests {
+  private let bench: Bench
+
+  init() throws { bench = try Bench() }
+
+  private func note(_ line: String?) throws -> String { try json(Array(#require(line).utf8))["note"].text }
+
+  /// Through new segments, sealing, a compaction, the death of a writer and a resume.
+  @Test func followsUntilTheSessionIsClosed() async throws {
+    try #require(await bench.record("s1", [action("1")], "--no-close").status == 0)
+    let followed = try await bench.recording(["cat", "-f", "s1"]) { program in
+      #expect(try await note(program.line()) == "1")
+      var count = 1
+      for _ in 0..<3 {
+        let lines = (0..<200).map { action("\(count + 1 + $0) \(String(repeating: "x", count: 400))") }
+        let recording = ["record", "--resume", "s1", "--no-close", "--segment-size", "16K"]
+        try #require(await bench.run(recording, input: Array(lines.map { $0 + "\n" }.joined().utf8)).status == 0)
+        try #require(await bench.run("compact", "s1").status == 0)
+        for _ in lines {
+          count += 1
+          #expect(try await note(program.line()).hasPrefix("\(count) "))
+        }
+      }
+      let writer = try await bench.recording(["record", "--resume", "s1", "--ack"]) { writer in
+        try await writer.write(action("last") + "\n")
+        #expect(try await note(program.line()) == "last")
+        try writer.kill()
+      }
+      #expect(writer.status != 0)
+      try #require(await bench.run("close", "s1").status == 0)
+      #expect(try await program.line() == nil)
+    }
+    #expect(followed.status == 0 && followed.errors == "", "\(followed.errors)")
+  }
+
+  @Test func aClosedSessionIsPrinted() async throws {
+    try #require(await bench.record("s1", [action("1"), action("2")]).status == 0)
+    #expect(try await bench.run("cat", "--follow", "s1").output == bench.run("cat", "s1").output)
+    #expect(try await bench.run("cat", "--follow", "--from-seq", "2", "s1").output == bench.run("cat", "--from-seq", "2", "s1").output)
+  }
+
+  @Test func lastLinesAndWhatComesThen() async throws {
+    try #require(await bench.record("s1", (1...5).map { action("\($0)") }, "--no-close").status == 0)
+    let followed = try await bench.recording(["cat", "-f", "-n", "2", "s1"]) { program in
+      for expected in ["4", "5"] { #expect(try await note(program.line()) == expected) }
+      try #require(await bench.run("record", "--resume", "s1", "--no-close", input: action("6")).status == 0)
+      #expect(try await note(program.line()) == "6")
+      try program.terminate()
+    }
+    #expect(followed.status != 0)
+  }
+
+  @Test func endsBehindTheLastSeqThatIsWanted() async throws {
+    try #require(await bench.record("s1", (1...3).map { action("\($0)") }, "--no-close").status == 0)
+    #expect(try await bench.run("cat", "--follow", "--to-seq", "2", "s1").output == bench.run("cat", "--to-seq", "2", "s1").output)
+  }
+
+  /// A reader that goes away ends it, though nothing is recorded.
+  @Test func endsWithItsReader() async throws {
+    try #require(await bench.record("s1", [action("1")], "--no-close").status == 0)
+    let result = try await bench.shell("timeout 60 $C cat --follow s1 | head -n 1; echo ${PIPESTATUS[0]}")
+    #expect(result.text.hasSuffix("\n0\n"), "\(result.text)")
+  }
+}
