@@ -264,20 +264,31 @@ struct CompactionTests {
     #expect(try storage.contents() == before)
   }
 
-  /// Who goes on with the session while its newest file is being packed: the packed one is given up.
-  @Test func resumeWhileTheNewestFileIsPacked() throws {
+  /// Who goes on with the session while its newest file is being packed, and may have ended by the time it is done: the packed one is given up.
+  @Test(arguments: [false, true])
+  func resumeWhileTheNewestFileIsPacked(hasEnded: Bool) throws {
     try record()
     let (storage, watched) = (storage, WatchedFileSystem())
     let resumed = Mutex<ProvChain?>(nil)
     watched.setRule { operation in
-      if case .sync(let path) = operation, path.hasSuffix(".seg.lz4.tmp") { resumed.withLock { if $0 == nil { $0 = try? storage.resume("a") } } }
+      guard case .sync(let path) = operation, path.hasSuffix(".seg.lz4.tmp") else { return nil }
+      resumed.withLock { resumed in
+        guard resumed == nil else { return }
+        resumed = try? storage.resume("a")
+        if hasEnded {
+          _ = try? resumed?.recordAction(action())
+          _ = try? resumed?.close()
+        }
+      }
       return nil
     }
     let sessions = SessionsDirectory(storageDirectory: storage.path, fileSystem: watched)
     #expect(try sessions.log(of: SessionID("a")).compact(SessionID("a")).isEmpty)
     let prov = try #require(resumed.withLock { $0 })
-    #expect(try prov.recordAction(action()).seq == 31)
-    try prov.close()
+    if !hasEnded {
+      #expect(try prov.recordAction(action()).seq == 31)
+      try prov.close()
+    }
     #expect(try storage.seqs("a") == Array(1...31))
     #expect(try names().allSatisfy { !$0.hasSuffix(".tmp") })
     try compact()
@@ -393,6 +404,39 @@ struct CompactionTests {
     #expect(try storage.seqs("a") == Array(1...30))
     #expect(try storage.store.compact(try SessionID("a")).filesRemoved == raw.count + 1)
     #expect(try storage.contents() == expected)
+  }
+
+  /// Who made the wide file may have died before its name was durable: after a power cut it would be gone, and the others with it.
+  @Test func nameOfAWideFileIsDurableBeforeOthersGo() throws {
+    try record()
+    let log = try storage.log("a")
+    let raw = try log.segments().map { ($0.description, try disk.bytes(of: log.path(of: $0.description))) }
+    try compact()
+    for (name, bytes) in raw { try disk.write(bytes, to: log.path(of: name)) }
+    let watched = WatchedFileSystem()
+    _ = try LogDirectory(path: log.path, fileSystem: watched).compact(try SessionID("a"))
+    let operations = watched.operations
+    let sync = try #require(operations.firstIndex(of: .syncDirectory(log.path)))
+    let gone = raw.map { operations.firstIndex(of: .remove(log.path(of: $0.0))) }
+    #expect(gone.allSatisfy { $0 != nil && sync < $0! }, "\(operations)")
+  }
+
+  /// A power cut may bring back one of the files that went, and not those behind it: the session ends where the wide file ends.
+  @Test func wideFileReachesFurtherThanOneThatIsBack() throws {
+    try record()
+    let log = try storage.log("a")
+    let raw = try log.segments().map { ($0.description, try disk.bytes(of: log.path(of: $0.description))) }
+    try compact()
+    for (name, bytes) in raw {
+      try disk.write(bytes, to: log.path(of: name))
+      let session = try storage.store.getSession("a")
+      #expect(session.actionCount == 30 && session.endedAt != nil)
+      #expect(try storage.seqs("a") == Array(1...30))
+      try disk.remove(log.path(of: name))
+    }
+    for (name, bytes) in raw.dropLast() { try disk.write(bytes, to: log.path(of: name)) }
+    #expect(try storage.resume("a").recordAction(action()).seq == 31)
+    #expect(try storage.seqs("a") == Array(1...31))
   }
 
   /// A damaged sealed file beside the whole ones that it was made of: they are read, gone on with and compacted, and it is set aside.
