@@ -53,25 +53,6 @@ package func giveWay() {
   setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)
 }
 
-/// Work on a thread of its own, which has ended when this is gone.
-package final class BackgroundWork {
-  private var thread: pthread_t?
-
-  /// `nil` if the system starts no more threads.
-  package init?(_ body: @escaping @Sendable () -> Void) {
-    guard let thread = startThread(isDetached: false, body) else { return nil }
-    self.thread = thread
-  }
-
-  package func wait() {
-    if let thread = thread.take() { pthread_join(thread, nil) }
-  }
-
-  deinit {
-    wait()
-  }
-}
-
 private final class Results<Result: Sendable>: Sendable {
   let all: Mutex<[Result?]>
 
@@ -145,7 +126,7 @@ private final class Alarm: @unchecked Sendable {
 /// - Parameter isDetached: false for a thread that will be joined.
 /// - Returns: `nil` if the system starts no more threads.
 @discardableResult
-private func startThread(isDetached: Bool = true, _ body: @escaping @Sendable () -> Void) -> pthread_t? {
+func startThread(isDetached: Bool = true, _ body: @escaping @Sendable () -> Void) -> pthread_t? {
   final class Box {
     let body: @Sendable () -> Void
     init(_ body: @escaping @Sendable () -> Void) { self.body = body }

@@ -3,16 +3,17 @@ internal import ProvenanceModel
 
 /// Unpacks the next chunks of a sealed file on a thread of its own, while those before them are read.
 ///
-/// Unchecked: between `start` and `move` only that thread touches what it unpacks.
-final class UnpackingAhead: @unchecked Sendable {
+/// Not to be shared between threads.
+final class UnpackingAhead {
   private let file: any File
   private let comparesCRC: Bool
   private let unpacked = Unpacked()
-  private var work: BackgroundWork?
+  private let helper = Helper()
 
-  static let countMax = 4
-  private static let sizeMax = 1 << 20
+  static let countMax = 2
+  private static let sizeMax = 1 << 19
 
+  /// Unchecked: between `start` and `move` only the helper touches it.
   private final class Unpacked: @unchecked Sendable {
     var bytes = ByteBuffer(capacity: UnpackingAhead.sizeMax)
     var packed = ByteBuffer(capacity: SegmentFile.windowSize)
@@ -25,7 +26,7 @@ final class UnpackingAhead: @unchecked Sendable {
   }
 
   func start(_ chunks: ArraySlice<ChunkEntry>) {
-    work = BackgroundWork { [file, comparesCRC, unpacked] in
+    helper.start { [file, comparesCRC, unpacked] in
       unpacked.bytes.removeAll()
       unpacked.count = 0
       for chunk in chunks where unpacked.bytes.count < Self.sizeMax {
@@ -41,9 +42,7 @@ final class UnpackingAhead: @unchecked Sendable {
 
   /// Waits until they are, and appends them. - Returns: false if there are none.
   func move(to window: inout ByteBuffer) -> Bool {
-    guard let work else { return false }
-    work.wait()
-    self.work = nil
+    helper.wait()
     if window.count == 0 { swap(&window, &unpacked.bytes) } else { window.append(unpacked.bytes.bytes) }
     return unpacked.count > 0
   }

@@ -23,6 +23,7 @@ package struct SessionProjection: ~Copyable {
   /// One after the other they come into the JSON: two where there is much to read, of which another thread prints the first.
   private var ready: [PrintedActions] = []
   private let (theirs, mine): (PrintedActions, PrintedActions)
+  private let helper = Helper()
   /// What was given out last is the JSON of the first of them.
   private var isLent = false
 
@@ -141,18 +142,16 @@ package struct SessionProjection: ~Copyable {
   private mutating func readOn() throws(LogError) {
     try read(theirs, upTo: Self.theirSize)
     ready = [theirs]
-    var work: BackgroundWork?
-    if !isAtEnd {
-      work = BackgroundWork { [theirs] in try? theirs.printOn() }
-      try read(mine, upTo: Self.mySize)
-      ready.append(mine)
-      try? mine.printOn()
-    }
-    if let work { work.wait() } else { try? theirs.printOn() }
+    guard !isAtEnd else { return }
+    helper.start { [theirs] in try? theirs.printOn() }
+    defer { helper.wait() }
+    try read(mine, upTo: Self.mySize)
+    ready.append(mine)
+    try? mine.printOn()
   }
 
   /// The other thread has more to print, since this one reads, too.
-  private static let (theirSize, mySize) = (3 << 17, 1 << 18)
+  private static let (theirSize, mySize) = (3 << 15, 1 << 16)
 
   private mutating func read(_ batch: PrintedActions, upTo size: Int) throws(LogError) {
     batch.removeAll(isFirst: actions == 0)
