@@ -132,6 +132,16 @@ public struct SessionStore: Sendable {
     return location
   }
 
+  /// The same, of a session that has a log.
+  package func locateLog(_ text: String) throws(LogError) -> SessionID {
+    switch try locate(text) {
+    case .log(let id): return id
+    case .legacy(let name):
+      let advice = "'ckprov-log import' makes one of this file"
+      throw LogError(.notFound, "session '\(escapedForTerminal(name))' has no log yet; \(advice)", path: directory.legacyPath(name))
+    }
+  }
+
   private func advice(for text: String, _ logs: [SessionID], _ jsonFiles: [String]) -> String {
     let names = Set(logs.filter(isStarted).map(\.description) + jsonFiles)
     let near = names.map { (distance: editDistance($0, text), name: $0) }.filter { $0.distance <= max(1, text.utf8.count / 4) }

@@ -20,9 +20,7 @@ struct CloseCommand: ParsableCommand {
 
   func run() throws {
     try reporting { () throws(LogError) in
-      guard case .log(let id) = try storage.store.locate(argument.session) else {
-        throw LogError(.invalidInput, "'\(argument.session)' has no log; it is kept as the JSON that the reference wrote")
-      }
+      let id = try storage.store.locateLog(argument.session)
       let session = try storage.store.getSession(id.description)
       guard session.endedAt == nil else { return note("session \(id) has ended already: \(shortened(session.outcome, to: 64))") }
       var options = ProvChain.Options()

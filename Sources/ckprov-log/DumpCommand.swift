@@ -18,9 +18,7 @@ struct DumpCommand: ParsableCommand {
 
   func run() throws {
     try reporting { () throws(LogError) in
-      guard case .log(let id) = try storage.store.locate(argument.session) else {
-        throw LogError(.invalidInput, "'\(argument.session)' has no log; it is kept as the JSON that the reference wrote")
-      }
+      let id = try storage.store.locateLog(argument.session)
       var out = Output()
       var reader = try LogReader.open(storage.store.directory.log(of: id), of: id, goesBehindTail: true)
       var segment: UInt32?

@@ -31,8 +31,11 @@ struct RecordCommand: ParsableCommand {
     name: .customLong("session-id"), help: ArgumentHelp("An id that is free; default: one is drawn.", valueName: "id"),
     transform: ckprov_log.sessionID) var sessionID: SessionID?
   @Option(help: ArgumentHelp("Default: now.", valueName: "timestamp"), transform: timestamp) var startedAt: Timestamp?
-  @Option(help: ArgumentHelp("Goes on with a session, which is reopened if it is closed.", valueName: "id"), transform: ckprov_log.sessionID)
-  var resume: SessionID?
+  @Option(
+    help: ArgumentHelp(
+      "Goes on with a session: its whole id, so that none is taken for another, or @ for the newest. It is reopened if it is closed.",
+      valueName: "id"),
+    transform: nameOfSession) var resume: String?
   @Option(help: "What a recorded action survives: process (the end of the program) or power (a power cut).")
   var durability = ProvChain.Durability.process
   @Flag(help: "Prints the seq of each action once its promise holds.") var ack = false
@@ -85,7 +88,8 @@ struct RecordCommand: ParsableCommand {
       case .never: .never
       }
     if let resume {
-      return try ProvChain(resuming: resume, storageDirectory: storage.storageDir, retentionHours: retentionHours.hours, options: options)
+      let id = resume == "@" ? try storage.store.locateLog(resume) : try SessionID(resume)
+      return try ProvChain(resuming: id, storageDirectory: storage.storageDir, retentionHours: retentionHours.hours, options: options)
     }
     return try ProvChain(
       storageDirectory: storage.storageDir, label: label!, kernelURN: kernelURN!, kernelAction: kernelAction ?? "",

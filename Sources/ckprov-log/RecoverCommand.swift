@@ -20,9 +20,7 @@ struct RecoverCommand: ParsableCommand {
 
   func run() throws {
     try reporting { () throws(LogError) in
-      guard case .log(let id) = try storage.store.locate(argument.session) else {
-        throw LogError(.invalidInput, "'\(argument.session)' has no log; it is kept as the JSON that the reference wrote")
-      }
+      let id = try storage.store.locateLog(argument.session)
       let directory = storage.store.directory
       let result = apply ? try directory.recover(id, mode) : try directory.planRecovery(of: id, mode)
       var out = Output()

@@ -18,8 +18,8 @@ struct URNCommand: ParsableCommand {
       let result = URN.validate(JSONString(urn))
       try printing { out throws(LogError) in
         try out.line("[\(result.isValid ? "PASS" : "FAIL")] \(escapedForTerminal(urn))")
-        for error in result.errors { try out.line("  ERROR: \(escapedForTerminal(error.description))") }
-        for warning in result.warnings { try out.line("  WARN:  \(escapedForTerminal(warning.description))") }
+        try out.lines("  ERROR: ", result.errors)
+        try out.lines("  WARN:  ", result.warnings)
       }
       if !result.isValid { throw ExitCode(65) }
     }
@@ -59,7 +59,7 @@ struct URNCommand: ParsableCommand {
         let result = URN.validate(urn)
         isValid = result.isValid
         try out.line(escapedForTerminal(urn.description))
-        for error in result.errors { try out.line("  ERROR: \(escapedForTerminal(error.description))") }
+        try out.lines("  ERROR: ", result.errors)
       }
       if !isValid { throw ExitCode(65) }
     }
@@ -77,6 +77,12 @@ struct URNCommand: ParsableCommand {
         for type in URN.occurrentTypes { try out.line("  ckp://\(type)#...") }
       }
     }
+  }
+}
+
+extension Output {
+  fileprivate mutating func lines(_ title: String, _ messages: [JSONString]) throws(LogError) {
+    for message in messages { try line(title + escapedForTerminal(message.description)) }
   }
 }
 

@@ -56,11 +56,12 @@ struct ResumeTests {
     #expect(try await bench.run("project", "s1").output == before)
   }
 
-  @Test func idIsExact() async throws {
+  @Test func idIsWholeOrTheNewest() async throws {
     _ = try await bench.record("session", [action("a")], "--no-close")
     let result = try await bench.run("record", "--resume", "sess")
     #expect(result.status == 66 && result.text == "")
     #expect(result.errors.contains("no session 'sess'") && result.errors.contains("'ckprov-log list' shows what is there"), "\(result.errors)")
+    #expect(try await bench.run("record", "--resume", "@", "--ack", input: action("b")).text == "session\n2\n")
   }
 
   @Test func legacySessionMustBeImportedFirst() async throws {
