@@ -23,6 +23,7 @@ let package = Package(
   name: "ckprov-log",
   products: [
     .library(name: "ProvenanceLog", targets: ["ProvenanceLog"]),
+    .library(name: "ProvenanceExport", targets: ["ProvenanceExport"]),
     .executable(name: "ckprov-log", targets: ["ckprov-log"]),
   ],
   dependencies: [
@@ -40,7 +41,11 @@ let package = Package(
     .target(name: "LogFormat", dependencies: ["ProvenanceModel", "CChecksum", "CText", "CLZ4"], swiftSettings: strict),
     .target(name: "LogStorage", dependencies: ["LogFormat", "ProvenanceModel", "CLinux", systemPackage], swiftSettings: strict),
     .target(name: "ProvenanceLog", dependencies: ["LogStorage", "LogFormat", "ProvenanceModel"], swiftSettings: strict),
-    .executableTarget(name: "ckprov-log", dependencies: ["ProvenanceLog", argumentParser, subprocess, systemPackage], swiftSettings: strict),
+    .target(
+      name: "ProvenanceExport", dependencies: ["ProvenanceLog", "LogFormat", "ProvenanceModel"], resources: [.embedInCode("Page/report.html")],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "ckprov-log", dependencies: ["ProvenanceExport", "ProvenanceLog", argumentParser, subprocess, systemPackage], swiftSettings: strict),
 
     .target(
       name: "TestSupport", dependencies: ["ProvenanceLog", "LogStorage", subprocess, systemPackage], path: "Tests/TestSupport",
@@ -56,6 +61,9 @@ let package = Package(
     .testTarget(name: "ProvenanceLogTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "CommandTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport", "ckprov-log"], swiftSettings: strict),
+    .testTarget(
+      name: "ExportTests", dependencies: ["ProvenanceExport", "ProvenanceLog", "LogStorage", "LogFormat", "TestSupport", "ckprov-log"],
+      exclude: ["exports.py", "report.py"], swiftSettings: strict),
     .testTarget(name: "DamageTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "CrashTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport", "ckprov-log"], swiftSettings: strict),

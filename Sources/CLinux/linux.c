@@ -2,8 +2,10 @@
 #include "CLinux.h"
 
 #include <fcntl.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <wchar.h>
 
 static struct flock one_byte(int64_t byte, short type) {
   struct flock lock;
@@ -33,3 +35,7 @@ int ckprov_rename_noreplace(const char *from, const char *to) {
 int ckprov_rename_exchange(const char *one, const char *other) {
   return renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE);
 }
+
+int ckprov_name_characters(void) { return setlocale(LC_CTYPE, "C.UTF-8") != NULL; }
+
+int ckprov_columns(uint32_t scalar) { return wcwidth((wchar_t)scalar); }

@@ -174,18 +174,25 @@ public struct SessionStore: Sendable {
 
   /// All that a JSON file holds.
   package func legacyObject(_ name: String) throws(LogError) -> JSONObject {
-    let path = directory.legacyPath(name)
-    let file = try directory.fileSystem.open(path, for: .reading)
-    let bytes = try readBytes(of: file, at: 0)
-    do throws(LogError) {
-      guard case .object(let object) = try bytes.withRawBytes({ bytes throws(LogError) in try JSONValue(json: bytes) }) else {
-        throw LogError(.corrupt, "a session must be a JSON object", path: path)
-      }
-      return object
-    } catch {
-      throw LogError(.corrupt, "this file is no JSON: \(error.message)", path: path, offset: error.offset)
-    }
+    try ProvenanceLog.legacyObject(directory.fileSystem, directory.legacyPath(name))
   }
+}
+
+private func legacyObject(_ fileSystem: any FileSystem, _ path: String) throws(LogError) -> JSONObject {
+  let bytes = try readBytes(of: try fileSystem.open(path, for: .reading), at: 0)
+  do throws(LogError) {
+    guard case .object(let object) = try bytes.withRawBytes({ bytes throws(LogError) in try JSONValue(json: bytes) }) else {
+      throw LogError(.corrupt, "a session must be a JSON object", path: path)
+    }
+    return object
+  } catch {
+    throw LogError(.corrupt, "this file is no JSON: \(error.message)", path: path, offset: error.offset)
+  }
+}
+
+/// None, if it has no such member.
+private func legacyActions(_ fileSystem: any FileSystem, _ path: String) throws(LogError) -> [JSONValue] {
+  if case .array(let actions)? = try legacyObject(fileSystem, path)["actions"] { actions } else { [] }
 }
 
 /// How many bytes must be put in, taken out or exchanged to make one of the other (Levenshtein).
@@ -231,17 +238,30 @@ extension Session {
   ) throws(LogError) -> ActionReader {
     let times = generatedAt.map { $0.lowerBound.microseconds...$0.upperBound.microseconds }
     let filter = ActionFilter(seqs: seqs, times: times ?? .min ... .max)
-    if isLegacy { return ActionReader(legacy: try legacyActions(), filter) }
+    if isLegacy { return ActionReader(legacy: try legacyActions(DiskFileSystem(), path), filter) }
     return ActionReader(try LogReader.open(LogDirectory(path: path, fileSystem: DiskFileSystem()), of: sessionID, for: filter), filter)
   }
+}
 
-  private func legacyActions() throws(LogError) -> [JSONValue] {
-    let file = try DiskFileSystem().open(path, for: .reading)
-    let bytes = try readBytes(of: file, at: 0)
-    guard case .object(let object) = try bytes.withRawBytes({ bytes throws(LogError) in try JSONValue(json: bytes) }),
-      case .array(let actions)? = object["actions"]
-    else { throw LogError(.corrupt, "the session has no actions", path: path) }
-    return actions
+extension SessionStore {
+  /// See `Session.actions`; its end need not be readable.
+  package func actions(of session: Location, _ filter: ActionFilter) throws(LogError) -> ActionReader {
+    switch session {
+    case .log(let id): ActionReader(try LogReader.open(directory.log(of: id), of: id, for: filter), filter)
+    case .legacy(let name): ActionReader(legacy: try legacyActions(directory.fileSystem, directory.legacyPath(name)), filter)
+    }
+  }
+
+  /// 0 if there is none.
+  package func lastSeq(of session: Location) throws(LogError) -> Int64 {
+    switch session {
+    case .log(let id): return try directory.log(of: id).state(of: id).checkpoint.summary.nextSeq - 1
+    case .legacy:
+      var actions = try actions(of: session, .all)
+      var last: Int64 = 0
+      while let action = try actions.next() { last = max(last, action.seq) }
+      return last
+    }
   }
 }
 
@@ -249,6 +269,7 @@ extension Session {
 public struct ActionReader: ~Copyable {
   private var log: LogReader?
   private var legacy: ArraySlice<JSONValue> = []
+  private var legacyPayload = ByteBuffer(capacity: 0)
   private let filter: ActionFilter
 
   fileprivate init(_ log: consuming LogReader, _ filter: ActionFilter) {
@@ -265,15 +286,31 @@ public struct ActionReader: ~Copyable {
   /// The next action; `nil` at the end. With a living writer it may be asked again later.
   /// - Throws: `LogError` `corrupt` where the log is damaged; what came before is whole.
   public mutating func next() throws(LogError) -> ActionRecord? {
+    try nextPayload() ? try ActionRecord(payload: try payload) : nil
+  }
+
+  /// Goes to the next action. - Returns: false at the end.
+  package mutating func nextPayload() throws(LogError) -> Bool {
+    if log != nil { return try log!.nextAction(filter) }
     while let value = legacy.popFirst() {
-      let payload = try value.compactJSON()
-      if let action = try payload.withRawBytes({ bytes throws(LogError) in try filter.contains(action: bytes) ? ActionRecord(payload: bytes) : nil })
-      {
-        return action
-      }
+      legacyPayload.removeAll()
+      try legacyPayload.append(value)
+      if try filter.contains(action: legacyPayload.bytes) { return true }
     }
-    guard log != nil, try log!.nextAction(filter) else { return nil }
-    return try ActionRecord(payload: try log!.payload)
+    return false
+  }
+
+  /// The action's compact JSON, until the next call.
+  package var payload: UnsafeRawBufferPointer {
+    mutating get throws(LogError) { log != nil ? try log!.payload : legacyPayload.bytes }
+  }
+
+  /// Bytes behind the last whole record, once it was read to its end.
+  package var bytesInDoubt: UInt64 {
+    switch log {
+    case .some(let reader): reader.ending?.bytesInDoubt ?? 0
+    case .none: 0
+    }
   }
 }
 

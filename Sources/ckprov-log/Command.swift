@@ -17,9 +17,9 @@ struct Command: AsyncParsableCommand {
       """,
     version: "1.0.0 (log format 1)",
     subcommands: [
-      RecordCommand.self, ProjectCommand.self, CatCommand.self, ShowCommand.self, ListCommand.self, StatsCommand.self, VerifyCommand.self,
-      DumpCommand.self, RecoverCommand.self, CompactCommand.self, RetainCommand.self, ImportCommand.self, CloseCommand.self, RemoveCommand.self,
-      PathCommand.self, URNCommand.self, DemoCommand.self, BenchCommand.self,
+      RecordCommand.self, ProjectCommand.self, CatCommand.self, ShowCommand.self, DiffCommand.self, ReportCommand.self, ExportCommand.self,
+      ListCommand.self, StatsCommand.self, VerifyCommand.self, DumpCommand.self, RecoverCommand.self, CompactCommand.self, RetainCommand.self,
+      ImportCommand.self, CloseCommand.self, RemoveCommand.self, PathCommand.self, URNCommand.self, DemoCommand.self, BenchCommand.self,
     ])
 
   static func main() async {

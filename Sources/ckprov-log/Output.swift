@@ -46,15 +46,20 @@ struct Output: ~Copyable {
   }
 }
 
+/// The path of a file that is to be written, or replaced.
+func checked(_ output: String) throws(LogError) -> String {
+  if let status = try DiskFileSystem().status(of: output), status.kind != .file {
+    throw LogError(.io, "this is no regular file, which could be replaced; name another, or use standard output", path: output)
+  }
+  return output
+}
+
 /// Columns that are as wide as their widest cell; numbers stand to the right.
 func table(_ rows: [[String]], rightAligned: Set<Int>) -> [String] {
   guard let first = rows.first else { return [] }
-  let widths = first.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+  let widths = first.indices.map { column in rows.map { columns(of: $0[column]) }.max() ?? 0 }
   return rows.map { row in
-    let cells = row.indices.map { column in
-      let space = String(repeating: " ", count: widths[column] - row[column].count)
-      return rightAligned.contains(column) ? space + row[column] : row[column] + space
-    }
+    let cells = row.indices.map { padded(row[$0], to: widths[$0], isRight: rightAligned.contains($0)) }
     let line = cells.joined(separator: "  ")
     return String(line[..<(line.lastIndex { $0 != " " }.map { line.index(after: $0) } ?? line.startIndex)])
   }
@@ -90,8 +95,5 @@ func durationText(milliseconds: Int64) -> String {
   }
 }
 
-/// Up to `width` characters, cut with an ellipsis, nothing in it that steers a terminal.
-func shortened(_ text: JSONString, to width: Int) -> String {
-  let escaped = escapedForTerminal(text.description)
-  return escaped.count <= width ? escaped : escaped.prefix(width - 1) + "…"
-}
+/// Up to `width` columns, cut with an ellipsis, nothing in it that steers a terminal.
+func shortened(_ text: JSONString, to width: Int) -> String { cut(escapedForTerminal(text.description), to: width) }

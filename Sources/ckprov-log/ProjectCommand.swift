@@ -23,9 +23,7 @@ struct ProjectCommand: ParsableCommand {
 
   func run() throws {
     try reporting { () throws(LogError) in
-      if let output, let status = try DiskFileSystem().status(of: output), status.kind != .file {
-        throw LogError(.io, "this is no regular file, which could be replaced; name another, or use standard output", path: output)
-      }
+      if let output { _ = try checked(output) }
       switch try storage.store.locate(argument.session) {
       case .log(let id): try project(id)
       case .legacy(let name): try copy(try storage.store.legacyEntry(name))

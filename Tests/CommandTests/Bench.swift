@@ -135,6 +135,10 @@ extension JSONValue {
     if case .array(let elements) = self { elements } else { [] }
   }
 
+  var integer: Int64 {
+    if case .integer(let integer) = self { integer } else { -1 }
+  }
+
   var text: String {
     if case .string(let text) = self { text.description } else { "" }
   }

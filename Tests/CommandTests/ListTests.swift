@@ -122,46 +122,4 @@ struct ListTests {
       #expect(sessions.count == 1 && sessions[0]["outcome"] == "in_progress" && sessions[0]["actions"].elements.count == 1)
     }
   }
-
-  // MARK: Show
-
-  @Test func showsHeaderAndTimeline() async throws {
-    let lines = [
-      #"{"action_type":"deploy","outcome":"verified","generated_at":"2026-03-14T20:00:02.123456Z","note":"n","kernel":"CK.Lib"}"#,
-      #"{"action_type":"check","outcome":"odd","attempt":2,"generated_at":"2026-03-14T20:00:03.000000Z"}"#,
-      #"{"close":{"ended_at":"2026-03-14T20:00:03.750000Z"}}"#,
-    ].map { $0 + "\n" }.joined()
-    let header = ["--kernel-action", "test.run", "--started-at", "2026-03-14T20:00:02.000000Z"]
-    _ = try await bench.run(newSession("s1") + header, input: Array(lines.utf8))
-    let expected = """
-      session   s1
-      label     test
-      urn       ckp://Action#CK.Test/session-1773518402000
-      kernel    ckp://Kernel#CK.Test:v1.0
-      action    test.run
-      started   2026-03-14T20:00:02.000000Z
-      ended     2026-03-14T20:00:03.750000Z
-      outcome   complete
-      duration  1.750 s
-      actions   2 (1 verified, 0 failed, 0 retry, 0 skipped, 1 other)
-      kernels   CK.Lib, CK.Test
-
-      1  [20:00:02.123] CK.Lib                   deploy                   + verified n
-      2  [20:00:03.000] CK.Test                  check                    ? odd       (attempt 2)
-
-      """
-    let shown = try await bench.run("show", "s1")
-    #expect(shown.text == expected && shown.status == 0 && shown.errors == "", "\(shown.text)")
-    try #require(await runProgram("rm", ["-r", bench.logPath("s1")]).status == 0)
-    #expect(try await bench.run("show", "s1").text == expected)
-  }
-
-  @Test func showsUpToTheDamage() async throws {
-    try await bench.recordTwice("s1", [action("a"), action("b")], [action("c")])
-    try bench.damage("s1", actionWithNote: "b")
-    let result = try await bench.run("show", "s1")
-    #expect(result.status == 65)
-    #expect(result.text.hasSuffix("verified a\n") && result.text.hasPrefix("session   s1\n"))
-    #expect(result.errors.contains("s1.log/00000000000000000000.seg, sequence "), "\(result.errors)")
-  }
 }

@@ -68,11 +68,14 @@ struct OutputTests {
     #expect(
       recorded.status == 0 && !steers(recorded.errors) && recorded.errors.contains("a\\x1b[31m\\x07\\x0d\\x08\\x9b2J\\x85\\u202e"),
       "\(recorded.errors)")
-    for arguments in [["show", "s1"], ["list"], ["cat", "s1"], ["project", "s1"], ["verify"], ["list", "--json"]] {
-      let shown = try await bench.run(arguments, input: [])
+    for command in [
+      "show s1", "show s1 --failures", "diff s1 s1 --all", "list", "cat s1", "cat s1 -o short", "cat s1 -o short-iso", "cat s1 -o verbose",
+      "project s1", "verify", "list --json",
+    ] {
+      let shown = try await bench.run(command.split(separator: " ").map(String.init), input: [])
       #expect(shown.status == 0 && shown.output.count > 20 && !steers(shown.text), "\(shown.text)")
     }
-    #expect(try await bench.run("show", "s1").text.split(separator: "\n").count == 12)
+    #expect(try await bench.run("show", "s1").text.split(separator: "\n").count == 13)
     #expect(try await bench.run("list").text.split(separator: "\n").count == 2)
   }
 

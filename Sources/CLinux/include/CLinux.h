@@ -17,4 +17,10 @@ int ckprov_rename_noreplace(const char *from, const char *to);
 /// renameat2 with RENAME_EXCHANGE.
 int ckprov_rename_exchange(const char *one, const char *other);
 
+/// Takes the locale for UTF-8 that the C library has built in, for all threads. 0 if there is none.
+int ckprov_name_characters(void);
+
+/// wcwidth: columns of a terminal, -1 for what is not printed or not known.
+int ckprov_columns(uint32_t scalar);
+
 #endif

@@ -1,0 +1,44 @@
+public import ArgumentParser
+import LogFormat
+import LogStorage
+public import ProvenanceExport
+import ProvenanceLog
+
+struct ExportCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "export",
+    abstract: "Prints a session as W3C PROV, CSV, JSON Lines or a page.",
+    discussion: """
+      The terms of PROV, and those that are kept as attributes, stand in Format/export.md. A session may be of any length: it is printed while it is read. Of a damaged \
+      one, what was printed is no whole document, and the exit code is 65; -o then leaves what was there.
+
+      Examples:
+        ckprov-log export @ --format turtle | riot --syntax=ttl --count
+        ckprov-log export 1e19 --format csv -o actions.csv
+      """)
+
+  @OptionGroup var storage: StorageOptions
+  @OptionGroup var argument: SessionArgument
+  @Option(name: [.customShort("F"), .long], help: "prov-json, prov-n, turtle, jsonld, csv, jsonl, or html, the page of 'report'.")
+  var format: Export.Format
+  @Option(name: [.customShort("o"), .long], help: "Writes to this file, at once or not at all.") var output: String?
+
+  func run() throws {
+    try reporting { () throws(LogError) in
+      var export = Export(try storage.store.getSession(argument.session), as: format)
+      if let output {
+        return try writeExport(export, to: output)
+      }
+      var out = Output()
+      do throws(LogError) {
+        while out.isOpen, let block = try export.next() { try out.write(block) }
+      } catch {
+        try out.flush()
+        throw error
+      }
+      try out.flush()
+    }
+  }
+}
+
+extension Export.Format: ExpressibleByArgument {}
