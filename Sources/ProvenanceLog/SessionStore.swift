@@ -196,7 +196,7 @@ private func legacyActions(_ fileSystem: any FileSystem, _ path: String) throws(
 }
 
 /// How many bytes must be put in, taken out or exchanged to make one of the other (Levenshtein).
-private func editDistance(_ a: String, _ b: String) -> Int {
+package func editDistance(_ a: String, _ b: String) -> Int {
   let b = Array(b.utf8)
   var row = Array(0...b.count)
   for (i, byte) in a.utf8.enumerated() {

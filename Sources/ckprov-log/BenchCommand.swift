@@ -12,6 +12,10 @@ struct BenchCommand: ParsableCommand {
       long a call took, and how long a sync of the disk takes by itself. Of one run believe the order of magnitude only; compare runs that were made in turn.
 
       --form: raw (payloads that were encoded before), values (Swift values, as programs hand them over), lines (JSON Lines, as 'record' reads them).
+
+      Examples:
+        ckprov-log bench
+        ckprov-log bench --durability power --threads 8 --json
       """)
 
   @OptionGroup var storage: StorageOptions

@@ -46,7 +46,10 @@ struct CatCommand: ParsableCommand {
       "Goes on behind what this file names, and writes to it how far it came; what was printed may come again after a crash, none is left out.",
       valueName: "file"))
   var cursorFile: String?
-  @Argument(help: "A session id, the beginning of one that no other has, or @ for the newest; then matches.") var sessionAndMatches: [String] = []
+  @Argument(
+    help: "A session id, the beginning of one that no other has, or @ for the newest; then matches.",
+    completion: sessionNames)
+  var sessionAndMatches: [String] = []
 
   private var matches: [String] { all ? sessionAndMatches : Array(sessionAndMatches.dropFirst()) }
 

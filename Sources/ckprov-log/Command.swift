@@ -2,6 +2,8 @@ public import ArgumentParser
 import LogStorage
 public import ProvenanceLog
 
+let productVersion = "1.0.0"
+
 /// `ckprov-log`: parsing and printing only; what it does is in ProvenanceLog.
 @main
 struct Command: AsyncParsableCommand {
@@ -15,11 +17,12 @@ struct Command: AsyncParsableCommand {
       Exit codes: 0 done; 64 usage; 65 bad input data, damaged log, ambiguous prefix; 66 no such session or file; 69 format version not supported; 73 the \
       id exists already; 74 I/O, no space; 75 locked by another process; 77 no permission; 130, 143 after a signal.
       """,
-    version: "1.0.0 (log format 1)",
+    version: "ckprov-log \(productVersion), log format: reads 1, writes 1",
     subcommands: [
-      RecordCommand.self, ProjectCommand.self, CatCommand.self, ShowCommand.self, DiffCommand.self, ReportCommand.self, ExportCommand.self,
-      ListCommand.self, StatsCommand.self, VerifyCommand.self, DumpCommand.self, RecoverCommand.self, CompactCommand.self, RetainCommand.self,
-      ImportCommand.self, CloseCommand.self, RemoveCommand.self, PathCommand.self, URNCommand.self, DemoCommand.self, BenchCommand.self,
+      RecordCommand.self, ProjectCommand.self, CatCommand.self, ShowCommand.self, DiffCommand.self, ReportCommand.self,
+      ExportCommand.self, ListCommand.self, StatsCommand.self, VerifyCommand.self, DumpCommand.self, RecoverCommand.self,
+      CompactCommand.self, RetainCommand.self, ImportCommand.self, CloseCommand.self, RemoveCommand.self, PathCommand.self,
+      URNCommand.self, DemoCommand.self, BenchCommand.self, ManCommand.self,
     ])
 
   static func main() async {
@@ -30,13 +33,23 @@ struct Command: AsyncParsableCommand {
       if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
     } catch let error where exitCode(for: error) == .validationFailure {
       // What was given may hold anything.
-      let lines = fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false)
+      var lines = fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false)
+      if let advice = adviceForSubcommand() { lines.insert(advice[...], at: min(1, lines.count)) }
       writeStandardError(lines.map { escapedForTerminal(String($0)) }.joined(separator: "\n"))
       exit(withError: ExitCode.validationFailure)
     } catch {
       exit(withError: error)
     }
   }
+}
+
+/// Where the first argument is no subcommand: which may be meant.
+private func adviceForSubcommand() -> String? {
+  let names = Command.configuration.subcommands.compactMap { $0.configuration.commandName }
+  guard let text = CommandLine.arguments.dropFirst().first, !text.hasPrefix("-"), !names.contains(text), text != "help",
+    let near = names.map({ (distance: editDistance($0, text), name: $0) }).min(by: { $0.distance < $1.distance }), near.distance <= 2
+  else { return nil }
+  return "Did you mean '\(near.name)'?"
 }
 
 /// Text that is not UTF-8 would silently become another one: another label, another directory.
@@ -56,8 +69,16 @@ struct StorageOptions: ParsableArguments {
 }
 
 struct SessionArgument: ParsableArguments {
-  @Argument(help: "A session id, the beginning of one that no other has, or @ for the newest.", transform: nameOfSession)
+  @Argument(
+    help: "A session id, the beginning of one that no other has, or @ for the newest.", completion: sessionNames, transform: nameOfSession)
   var session: String
+}
+
+/// For shells: the sessions of the directory that is named on the line.
+let sessionNames = CompletionKind.custom { words, _, _ in
+  let named = words.firstIndex(of: "--storage-dir").flatMap { $0 + 1 < words.count ? words[$0 + 1] : nil }
+  let store = SessionStore(storageDirectory: named ?? environmentVariable("CKPROV_STORAGE_DIR") ?? ".")
+  return (try? store.locations().map(\.name)) ?? []
 }
 
 /// What begins a session id keeps the rules of one.

@@ -11,13 +11,17 @@ struct CompactCommand: ParsableCommand {
       a writer appends to is left alone. Also takes away what an interrupted compaction has left, and sets a damaged compressed file beside whole ones aside. --level \
       packs what is compressed already anew, too, and makes a wrong index right.
 
+      Examples:
+        ckprov-log compact
+        ckprov-log compact --level 9 1e192fa4
+
       Exit codes: 0 done, or nothing to do; 65 a log is damaged, and was left as it is; 75 another process compacts this session.
       """)
 
   @OptionGroup var storage: StorageOptions
   @Option(help: ArgumentHelp("LZ4's level: 1 (fast, the default) to 12 (small, slow).", valueName: "1-12")) var level: Int?
   @Flag(help: "Says what it would do; changes nothing.") var dryRun = false
-  @Argument(help: "Default: all.", transform: nameOfSession) var sessions: [String] = []
+  @Argument(help: "Default: all.", completion: sessionNames, transform: nameOfSession) var sessions: [String] = []
 
   func validate() throws {
     if let level, !(1...12 ~= level) { throw ValidationError("--level must be from 1 to 12.") }

@@ -9,7 +9,12 @@ struct DemoCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "demo",
     abstract: "Records a small story, kills its own writer half-way, resumes, projects and verifies it.",
-    discussion: "Works in a temporary directory and shows each command that it runs. Exit codes: 0 all that was acknowledged is there; 1 it is not.")
+    discussion: """
+      Works in a temporary directory and shows each command that it runs.
+
+      Example: ckprov-log demo
+      Exit codes: 0 all that was acknowledged is there; 1 it is not.
+      """)
 
   @Flag(help: "Leaves the temporary directory, and says where it is.") var keep = false
 

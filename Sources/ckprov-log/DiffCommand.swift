@@ -19,8 +19,8 @@ struct DiffCommand: ParsableCommand {
   @OptionGroup var storage: StorageOptions
   @OptionGroup var screenOptions: ScreenOptions
   @Flag(help: "Also the actions that are the same.") var all = false
-  @Argument(help: "A session id, the beginning of one that no other has, or @ for the newest.", transform: nameOfSession) var first: String
-  @Argument(help: "The other session.", transform: nameOfSession) var second: String
+  @Argument(help: "A session, named as everywhere.", completion: sessionNames, transform: nameOfSession) var first: String
+  @Argument(help: "The other session.", completion: sessionNames, transform: nameOfSession) var second: String
 
   func run() throws {
     var differs = false

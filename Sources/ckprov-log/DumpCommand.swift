@@ -9,7 +9,10 @@ struct DumpCommand: ParsableCommand {
     abstract: "Prints every frame of a log: where it is, its checksums, what it says of itself.",
     discussion: """
       Goes on behind damage, which stands in its place between the frames. Offsets and lengths are bytes, of a sealed file those of its raw form. Checksums are as \
-      they stand and, where they differ, as they should be. --json prints one object a line (Format/reports.md). Exit codes: 0; 65 something is damaged.
+      they stand and, where they differ, as they should be. --json prints one object a line (Format/reports.md).
+
+      Example: ckprov-log dump --json @ | jq 'select(.frame)'
+      Exit codes: 0; 65 something is damaged.
       """)
 
   @OptionGroup var storage: StorageOptions

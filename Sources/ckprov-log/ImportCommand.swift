@@ -14,6 +14,10 @@ struct ImportCommand: ParsableCommand {
       --all imports all that have no log yet; run again, it goes on with those that are missing. Files in the sessions directory itself become the views of their logs; \
       let no cklib.prov write there meanwhile.
 
+      Examples:
+        ckprov-log import --all
+        ckprov-log import old/1f0c9a2e.json
+
       Exit codes: 0 all are imported; 65 a file cannot be reproduced exactly; 66 no such file; 73 another session has its id; 74 I/O, no space.
       """)
 

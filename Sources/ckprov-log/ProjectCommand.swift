@@ -10,25 +10,46 @@ struct ProjectCommand: ParsableCommand {
     discussion: """
       Works on a session that is still being written, and on one whose writer died. Of a damaged session it prints what is whole up to the damage, says so and \
       exits with 65; --write and -o then leave what was there. Neither replaces another session that is kept as JSON, or a view that holds more than the log.
+
+      --follow writes to its place again what is recorded meanwhile, at most once a second: a session until it has ended, with --all every one of them, those that \
+      come later too, until it is stopped. While nothing is recorded it does nothing.
+
+      Examples:
+        ckprov-log project @ | jq .outcome
+        ckprov-log project --follow --all
       """)
 
   @OptionGroup var storage: StorageOptions
-  @OptionGroup var argument: SessionArgument
+  @Argument(
+    help: "A session id, the beginning of one that no other has, or @ for the newest.", completion: sessionNames, transform: nameOfSession)
+  var session: String?
   @Option(name: [.customShort("o"), .long], help: "Writes to this file, at once or not at all.") var output: String?
   @Flag(help: "Writes to its place beside the log, where cklib's tools look for it.") var write = false
+  @Flag(name: .shortAndLong, help: "Keeps what is in its place up to date.") var follow = false
+  @Flag(help: "With --follow: all sessions.") var all = false
 
   func validate() throws {
+    guard (session != nil) != all else { throw ValidationError("Name a session, or give --follow --all.") }
+    if all, !follow { throw ValidationError("--all goes with --follow.") }
+    if follow, output != nil { throw ValidationError("--follow and --output exclude each other.") }
     if write, output != nil { throw ValidationError("--write and --output exclude each other.") }
   }
 
   func run() throws {
     try reporting { () throws(LogError) in
       if let output { _ = try checked(output) }
-      switch try storage.store.locate(argument.session) {
+      if follow { return try keepViews() }
+      switch try storage.store.locate(session!) {
       case .log(let id): try project(id)
       case .legacy(let name): try copy(try storage.store.legacyEntry(name))
       }
     }
+  }
+
+  private func keepViews() throws(LogError) {
+    let only = try session.map { text throws(LogError) in try storage.store.locateLog(text) }
+    var keeper = ViewKeeper(storage.store.directory, only: only) { id, error in note("session \(id): \(error.description)") }
+    try keeper.run()
   }
 
   private func project(_ id: SessionID) throws(LogError) {

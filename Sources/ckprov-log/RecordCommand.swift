@@ -18,6 +18,10 @@ struct RecordCommand: ParsableCommand {
       made of it, may be 64 MiB long.
 
       A line that is anything else is named with its number and column; what came before it is kept, and the session stays open for --resume.
+
+      Examples:
+        ckprov-log record --label nightly --kernel-urn ckp://Kernel#CK.Backup:v1.0 actions.jsonl
+        make_actions | ckprov-log record --resume @ --durability power --ack
       """)
 
   @OptionGroup var storage: StorageOptions
@@ -34,7 +38,7 @@ struct RecordCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Goes on with a session: its whole id, so that none is taken for another, or @ for the newest. It is reopened if it is closed.",
-      valueName: "id"),
+      valueName: "id"), completion: sessionNames,
     transform: nameOfSession) var resume: String?
   @Option(help: "What a recorded action survives: process (the end of the program) or power (a power cut).")
   var durability = ProvChain.Durability.process

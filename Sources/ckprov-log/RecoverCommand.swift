@@ -10,6 +10,10 @@ struct RecoverCommand: ParsableCommand {
       Shows what it would keep, and which actions are gone; with --apply it does it. The original is set aside, whole, under a name that begins with a dot, and so is \
       its view, which may hold what the log has lost. Actions keep their seqs. A torn tail needs no recovery: 'record --resume' goes on behind the last whole record.
 
+      Examples:
+        ckprov-log recover 1e192fa4
+        ckprov-log recover 1e192fa4 --mode tail --apply
+
       Exit codes: 0 done, or nothing to do; 65 there is nothing that could be kept; 75 another process is at work on the session.
       """)
 

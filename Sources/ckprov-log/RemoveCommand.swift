@@ -17,7 +17,9 @@ struct RemoveCommand: ParsableCommand {
       """)
 
   @OptionGroup var storage: StorageOptions
-  @Argument(help: "A session id, the beginning of one that no other has, or @ for the newest.", transform: nameOfSession) var sessions: [String]
+  @Argument(
+    help: "A session id, the beginning of one that no other has, or @ for the newest.", completion: sessionNames, transform: nameOfSession)
+  var sessions: [String]
 
   func run() throws {
     var failure: ExitCode?

@@ -10,6 +10,10 @@ struct RetainCommand: ParsableCommand {
       A session is as old as the newest of its files. Without a rule it is --hours 48, as in cklib; of several rules each counts. A session that somebody is at work on \
       stays. Sessions that cklib.prov has left as JSON are under the same rules. Prints what it removes; --json prints one JSON object (Format/reports.md).
 
+      Examples:
+        ckprov-log retain --hours 48 --dry-run
+        ckprov-log retain --max-bytes 20G
+
       Exit codes: 0 done; else what kept a session from being removed: 74 I/O, 77 no permission. The others are removed all the same.
       """)
 

@@ -10,13 +10,17 @@ struct StatsCommand: ParsableCommand {
       Reads every frame once. Of a damaged log it counts what stands before the damage, and names it. --disk-usage looks at the files' lengths instead. --json prints \
       one JSON object (Format/reports.md).
 
+      Examples:
+        ckprov-log stats @
+        ckprov-log stats --disk-usage
+
       Exit codes: 0 done; 65 a session is damaged; 66 no such session.
       """)
 
   @OptionGroup var storage: StorageOptions
   @Flag(help: "For programs: a JSON object.") var json = false
   @Flag(help: "Bytes on disk, by session and in all.") var diskUsage = false
-  @Argument(help: "Default: all.", transform: nameOfSession) var session: String?
+  @Argument(help: "Default: all.", completion: sessionNames, transform: nameOfSession) var session: String?
 
   func validate() throws {
     if diskUsage, session != nil { throw ValidationError("--disk-usage is for the whole directory.") }

@@ -6,7 +6,10 @@ import ProvenanceLog
 struct URNCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "urn", abstract: "Checks, takes apart and makes CKP URNs, as cklib.urn does.",
-    discussion: "Exit codes: 0 done; 65 the URN is not valid.", subcommands: [Validate.self, Parse.self, Build.self, Types.self])
+    discussion: """
+      Example: ckprov-log urn validate ckp://Kernel#CK.Task:v1.0
+      Exit codes: 0 done; 65 the URN is not valid.
+      """, subcommands: [Validate.self, Parse.self, Build.self, Types.self])
 
   struct Validate: ParsableCommand {
     static let configuration = CommandConfiguration(

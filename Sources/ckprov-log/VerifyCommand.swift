@@ -11,13 +11,17 @@ struct VerifyCommand: ParsableCommand {
       Checks every checksum, every link from file to file, every checkpoint and every index, and goes on behind damage: each problem is listed with file, offset, \
       sequences and cause. --deep also checks the form of each record, the times in indexes, and views byte for byte. --json prints one JSON object a session and line (Format/reports.md).
 
+      Examples:
+        ckprov-log verify
+        ckprov-log verify --deep --json @ | jq .problems
+
       Exit codes: 0 clean (also while a writer is at work); 1 torn tail only; 2 corruption; 3 cannot read; 66 no such session.
       """)
 
   @OptionGroup var storage: StorageOptions
   @Flag(help: "Also checks the form of each record, and the views.") var deep = false
   @Flag(help: "For programs: one JSON object a session and line.") var json = false
-  @Argument(help: "Default: all.", transform: nameOfSession) var sessions: [String] = []
+  @Argument(help: "Default: all.", completion: sessionNames, transform: nameOfSession) var sessions: [String] = []
 
   func run() throws {
     var worst = Status.clean

@@ -147,13 +147,15 @@ extension SessionsDirectory {
       do throws(LogError) { try fileSystem.syncDirectory(path) } catch { each { _ throws(LogError) in throw error } }
     }
     var aside: [SessionID: LogDirectory] = [:]
+    var headers: [SessionID: SessionHeader] = [:]
     each { session throws(LogError) in
       switch session {
       case .log(let id):
         let log = log(of: id)
         try checkCanBeDeleted(log)
         // A view that outlived its log would look like a session; one of a damaged log is not known to be a view, and stays.
-        if let header = try header(of: log, id) { _ = try unlinkView(of: header) }
+        headers[id] = try header(of: log, id)
+        if let header = headers[id] { _ = try unlinkView(of: header) }
       case .legacy(let name): try fileSystem.remove(legacyPath(name))
       }
     }
@@ -163,6 +165,8 @@ extension SessionsDirectory {
       let removed = LogDirectory(path: asidePath("\(id).log", "removed"), fileSystem: fileSystem)
       try fileSystem.rename(logPath(id), to: removed.path)
       aside[id] = removed
+      // Somebody may have written it again meanwhile; who does so from now on finds the log gone, and takes it back.
+      if let header = headers[id] { _ = try unlinkView(of: header) }
     }
     sync()
     each { session throws(LogError) in

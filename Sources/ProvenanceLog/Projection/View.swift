@@ -18,6 +18,8 @@ extension SessionsDirectory {
     let id = projection.header.sessionID
     try checkIsFreeOrView(viewPath(id), of: projection.session)
     try writeProjection(&projection, to: viewPath(id), in: fileSystem, modified: try log(of: id).modified())
+    // Removed meanwhile: a removal looks for the view once more behind the log's new name, so it has not seen this one, or will see it.
+    if try fileSystem.status(of: log(of: id).path) == nil { try removeView(of: projection.header) }
   }
 
   /// Removes the JSON file of this session if it is its view.
@@ -56,6 +58,15 @@ extension SessionsDirectory {
     let view = try ViewOutline(path, in: fileSystem)
     guard view.isView(of: session.header) else { return false }
     return try view.holdsMore(than: session.summary)
+  }
+
+  /// Whether this session's view is there, and ends as its log does.
+  func viewIsUpToDate(with session: Checkpoint) throws(LogError) -> Bool {
+    let path = viewPath(session.header.sessionID)
+    guard try fileSystem.status(of: path)?.kind == .file else { return false }
+    let view = try ViewOutline(path, in: fileSystem)
+    guard view.isView(of: session.header) else { return false }
+    return try view.endsAs(session.summary)
   }
 
   /// Whether the JSON file is this session's view: session_id, urn and started_at are the log's.
@@ -122,6 +133,12 @@ struct ViewOutline {
     if seq != logSeq { return seq > logSeq }
     guard case .string? = members["ended_at"] else { return false }
     return summary.end == nil
+  }
+
+  func endsAs(_ summary: SessionSummary) throws(LogError) -> Bool {
+    let endedAt: JSONValue? = summary.end.map { .string(JSONString($0.endedAt.description)) }
+    guard members["ended_at"] == endedAt else { return false }
+    return try lastSeq() ?? 0 == summary.nextSeq &- 1
   }
 
   /// The seq of the last action; `nil` if there is none. Reads backwards, as much as this action is long.

@@ -1,0 +1,89 @@
+import LogStorage
+import ProvenanceLog
+import TestSupport
+import Testing
+
+/// What helps who types: help, the manual page, completions, advice.
+@Suite(.timeLimit(.minutes(10)))
+struct HelpTests {
+  private let bench: Bench
+
+  init() throws { bench = try Bench() }
+
+  private func subcommands() async throws -> [String] {
+    let page = try await runProgram(try commandPath(), ["man"]).text
+    // `.SS "ckprov\-log cat [options]"`
+    let names = page.split(separator: "\n").filter { $0.hasPrefix(".SS ") }.map { String($0.split(whereSeparator: { " \"".contains($0) })[2]) }
+    #expect(names.count >= 20)
+    return names
+  }
+
+  @Test func everySubcommandHasAnExample() async throws {
+    for name in try await subcommands() {
+      let help = try await runProgram(try commandPath(), [name, "--help"])
+      #expect(help.status == 0 && help.text.contains("USAGE: ckprov-log \(name)"), "\(name)")
+      let example = help.text.split(separator: "\n").contains { $0.contains("ckprov-log \(name)") && !$0.hasPrefix("USAGE") }
+      #expect(example || help.text.contains("Example"), "\(name)")
+    }
+  }
+
+  @Test func versionNamesTheFormat() async throws {
+    let version = try await runProgram(try commandPath(), ["--version"])
+    #expect(version.status == 0 && version.text == "ckprov-log 1.0.0, log format: reads 1, writes 1\n")
+  }
+
+  @Test func mistypedSubcommands() async throws {
+    for (text, advice) in [("shwo", "show"), ("projetc", "project"), ("catt", "cat"), ("lst", "list")] {
+      let result = try await runProgram(try commandPath(), [text])
+      #expect(result.status == 64 && result.errors.contains("\nDid you mean '\(advice)'?\n"), "\(result.errors)")
+    }
+    for text in ["something", "--lst"] {
+      let result = try await runProgram(try commandPath(), [text])
+      #expect(result.status == 64 && !result.errors.contains("Did you mean"), "\(result.errors)")
+    }
+  }
+
+  @Test func manualPageHasAllOptions() async throws {
+    let page = try await runProgram(try commandPath(), ["man"]).text
+    #expect(page.hasPrefix(".TH CKPROV-LOG 1 ") && page.contains("\n.SH ENVIRONMENT\n"))
+    #expect(page.contains("\n.SS \"ckprov\\-log urn validate <urn>\"\n"))
+    for name in try await subcommands() {
+      let help = try await runProgram(try commandPath(), [name, "--help"]).text
+      for word in help.split(whereSeparator: { " ,\n".contains($0) }) where word.hasPrefix("--") && word.count > 2 {
+        guard word.dropFirst(2).allSatisfy({ $0.isLetter || $0 == "-" }), !["--help", "--version"].contains(word) else { continue }
+        #expect(page.contains(word.replacing("-", with: "\\-")), "\(name) \(word)")
+      }
+    }
+    guard try await runProgram("sh", ["-c", "command -v groff"]).status == 0 else { return }
+    let file = try bench.file("page", page)
+    let shown = try await runProgram("groff", ["-man", "-ww", "-Tutf8", file])
+    #expect(shown.status == 0 && shown.errors == "" && shown.text.contains("ckprov"), "\(shown.errors)")
+  }
+
+  /// Where the shell is installed.
+  @Test(arguments: [
+    ("bash", "source $0; complete -p ckprov-log"), ("zsh", "autoload -Uz compinit; compinit -u -D; source $0; whence -w _ckprov-log"),
+    ("fish", "source $argv[1]; complete -C 'ckprov-log sho'"),
+  ])
+  func completionsLoad(_ shell: String, _ script: String) async throws {
+    guard try await runProgram("sh", ["-c", "command -v \(shell)"]).status == 0 else { return }
+    let generated = try await runProgram(try commandPath(), ["--generate-completion-script", shell])
+    #expect(generated.status == 0)
+    let file = try bench.file("completion", generated.text)
+    let result = try await runProgram(shell, ["-c", script, file])
+    #expect(result.status == 0 && result.errors == "" && result.text.contains(shell == "fish" ? "show" : "ckprov"), "\(result.text)\(result.errors)")
+  }
+
+  @Test func completionKnowsTheSessions() async throws {
+    for id in ["abc", "xyz"] { try #require(await bench.record(id, [action("1")]).status == 0) }
+    let generated = try await runProgram(try commandPath(), ["--generate-completion-script", "bash"])
+    let file = try bench.file("completion", generated.text)
+    let script = """
+      source \(file); cd \(bench.storage.path); PATH=$(dirname "$C"):$PATH
+      COMP_WORDS=(ckprov-log show ''); COMP_CWORD=2; COMP_LINE='ckprov-log show '; COMP_POINT=16; _ckprov-log ckprov-log '' show
+      echo "${COMPREPLY[@]}"
+      """
+    let result = try await bench.shell(script)
+    #expect(result.text.contains("abc") && result.text.contains("xyz"), "\(result.text) \(result.errors)")
+  }
+}
