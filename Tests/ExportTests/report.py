@@ -100,11 +100,13 @@ def main(page, view, prefix=None):
             press("/")
             check("search has the focus", driver.switch_to.active_element.get_attribute("id"), "text")
             press(note)
-            time.sleep(.3)
             least = sum(note.lower() in action["note"].lower() for action in actions)
             check("found", least <= count() <= len(actions))
             press("no such text")
-            time.sleep(.3)
+            # The page waits for the end of the typing.
+            for _ in range(100):
+                if count() > 0:
+                    time.sleep(.1)
             check("found no more", count(), 0)
             press(Keys.ESCAPE)
             driver.find_element(By.ID, "reset").click()
@@ -126,7 +128,8 @@ def main(page, view, prefix=None):
         if failed:
             press(Keys.ESCAPE, "f")
             check("next failure", text("#details h2").split()[0], str(failed[0]["seq"]))
-        driver.find_elements(By.CSS_SELECTOR, ".row")[0].click()
+        # Rows come and go with the scrolling; the list stays.
+        driver.find_element(By.ID, "list").click()
         check("clicked", bool(text("#details h2")))
         press(Keys.ESCAPE)
         check("closed", text("#details"), "")
