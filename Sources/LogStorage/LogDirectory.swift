@@ -205,6 +205,9 @@ package final class LogLock: Sendable {
 
   private let file: any File
   private let role: Role
+  private let path: String
+  private let fileSystem: any FileSystem
+  private let identity: [UInt64]
 
   deinit {
     // Said, not left to the closing of the file: a child that this process is forking may have the file for a moment, or for ever.
@@ -217,19 +220,29 @@ package final class LogLock: Sendable {
     self.role = role
     // Before anything is made behind a symbolic link.
     try log.checkIsDirectory()
-    let path = log.path(of: "lock")
+    path = log.path(of: "lock")
+    fileSystem = log.fileSystem
     do throws(LogError) {
       file = try log.fileSystem.open(path, for: .readingAndWriting)
     } catch let error where error.code == .notFound {
       file = try Self.make(path, in: log)
     }
+    identity = try file.status().identity
     guard try file.lock(byte: role.rawValue) else {
       let holder = role == .writer ? "writer" : "maintainer"
       throw LogError(.locked, "another \(holder) is at work on this session; wait for it, or end it", path: log.path)
     }
     // Between opening and locking the log may have been removed, and even made anew.
-    guard try log.fileSystem.status(of: path)?.identity == file.status().identity else {
-      throw LogError(.notFound, "the log was removed meanwhile", path: log.path)
+    guard try isThere() else { throw LogError(.notFound, "the log was removed meanwhile", path: log.path) }
+  }
+
+  private func isThere() throws(LogError) -> Bool { try fileSystem.status(of: path)?.identity == identity }
+
+  /// Whether it still keeps others away: not if its file was removed, or the log's directory.
+  /// - Throws: `LogError` `notFound` if it does not.
+  func check() throws(LogError) {
+    guard try isThere() else {
+      throw LogError(.notFound, "another program has removed this while it was locked, so others may have come in", path: path)
     }
   }
 

@@ -164,7 +164,9 @@ package struct LogWriter: ~Copyable {
 
   package func isSynced(below sequence: UInt64) -> Bool { sequence <= syncedBelow }
 
-  package mutating func didSync(_ point: SyncPoint) {
+  /// - Throws: `LogError` `poisoned` if the lock is one no longer: another writer may have gone on from less.
+  package mutating func didSync(_ point: SyncPoint) throws(LogError) {
+    do throws(LogError) { try lock?.check() } catch { throw poisoned(by: error, "the session is not locked any more") }
     syncedBelow = max(syncedBelow, point.below)
   }
 
@@ -178,7 +180,7 @@ package struct LogWriter: ~Copyable {
   package mutating func sync() throws(LogError) {
     guard let point = try syncPoint() else { return }
     do throws(LogError) { try point.sync() } catch { throw didFailToSync(error) }
-    didSync(point)
+    try didSync(point)
   }
 
   /// A mark says, at no cost of a sync, that all before it is on stable storage. Nothing is lost without it, so a failure is passed over.

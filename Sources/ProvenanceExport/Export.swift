@@ -30,8 +30,8 @@ public struct Export: ~Copyable {
     printer =
       switch format {
       case .provJSON: PROVJSON(session)
-      case .provN: PROVN(session)
-      case .turtle: Turtle(session)
+      case .provN: PROVN(session: session)
+      case .turtle: Turtle(session: session)
       case .jsonld: JSONLD(session)
       case .csv: CSV(session)
       case .jsonl: JSONLines()
@@ -101,7 +101,7 @@ extension StatementPrinter {
 }
 
 extension Name.Prefix {
-  /// Those that are declared, in the order of Format/export.md.
+  /// What it stands for in the document of this session (Format/export.md).
   func namespace(of session: Session) -> String {
     switch self {
     case .prov: "http://www.w3.org/ns/prov#"

@@ -6,10 +6,6 @@ struct PROVN: StatementPrinter {
   let session: Session
   var statements = Statements()
 
-  init(_ session: Session) {
-    self.session = session
-  }
-
   func begin(_ out: inout ByteBuffer) {
     out.append("document\n")
     for prefix in [Name.Prefix.ckprov, .kernel, .s] { out.append("  prefix \(prefix.rawValue) <\(prefix.namespace(of: session))>\n") }

@@ -6,10 +6,6 @@ struct Turtle: StatementPrinter {
   let session: Session
   var statements = Statements()
 
-  init(_ session: Session) {
-    self.session = session
-  }
-
   func begin(_ out: inout ByteBuffer) {
     for prefix in Name.Prefix.allCases { out.append("@prefix \(prefix.rawValue): <\(prefix.namespace(of: session))> .\n") }
   }

@@ -49,14 +49,7 @@ struct CompactCommand: ParsableCommand {
 
   /// Logs that were never started are no sessions; a session that is kept as JSON has no files to compact.
   private func ids() throws(LogError) -> [SessionID] {
-    guard sessions.isEmpty else {
-      return try sessions.map { text throws(LogError) in
-        guard case .log(let id) = try storage.store.locate(text) else {
-          throw LogError(.invalidInput, "'\(text)' has no log; it is kept as the JSON that the reference wrote; 'ckprov-log import' makes one of it")
-        }
-        return id
-      }
-    }
+    guard sessions.isEmpty else { return try sessions.map { text throws(LogError) in try storage.store.locateLog(text) } }
     return try storage.store.startedLogs()
   }
 

@@ -55,7 +55,8 @@ struct ListCommand: ParsableCommand {
   private func printTable(_ entries: [SessionStore.Entry], to out: inout Output) throws(LogError) {
     var rows = [["SESSION", "STARTED", "OUTCOME", "ACTIONS", "DURATION", "SIZE", "LABEL"]]
     rows += entries.compactMap(row)
-    for line in table(rows, rightAligned: [3, 4, 5]) { try out.line(line) }
+    // The label stands last: where the terminal ends, so does it.
+    for line in table(rows, rightAligned: [3, 4, 5]) { try out.line(cut(line, to: standardOutputColumns() ?? .max)) }
   }
 
   private func row(_ entry: SessionStore.Entry) -> [String]? {

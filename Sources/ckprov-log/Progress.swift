@@ -4,6 +4,7 @@ import LogStorage
 final class Progress {
   private let what: String
   private let isWatched = standardErrorIsTerminal()
+  private let start = ContinuousClock.now
   private var nextTime = ContinuousClock.now + .seconds(1)
   private var isShown = false
 
@@ -14,7 +15,10 @@ final class Progress {
 
   func update(_ done: Int, of total: Int) {
     guard isWatched, ContinuousClock.now >= nextTime else { return }
-    showOnStandardError("\(done) of \(total) \(what)")
+    let seconds = (ContinuousClock.now - start) / .seconds(1)
+    let rate = Double(done) / seconds
+    let left = rate > 0 ? ", \(Int(rate.rounded()))/s, \(durationText(milliseconds: Int64(Double(total - done) / rate * 1000))) left" : ""
+    showOnStandardError("\(done) of \(total) \(what)\(left)")
     nextTime = .now + .milliseconds(100)
     isShown = true
   }

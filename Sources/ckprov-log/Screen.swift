@@ -43,6 +43,19 @@ struct Screen: ~Copyable {
   /// A line of several pieces, in all no wider than the terminal; nothing in them steers it.
   mutating func line(_ pieces: (String, Style)...) throws(LogError) { try line(pieces) }
 
+  /// The same with a last piece that is shown whole, on as many lines as it takes, each of which begins where it began.
+  mutating func lines(_ pieces: (String, Style)..., whole text: String, _ style: Style = .plain) throws(LogError) {
+    let indent = pieces.reduce(0) { $0 + columns(of: escapedForTerminal($1.0)) }
+    let room = max(20, (width ?? .max) - indent)
+    var rest = escapedForTerminal(text)[...]
+    var isFirst = true
+    repeat {
+      let part = wrapped(&rest, to: room)
+      try line((isFirst ? pieces : [(String(repeating: " ", count: indent), .plain)]) + [(part, style)])
+      isFirst = false
+    } while !rest.isEmpty
+  }
+
   mutating func line(_ pieces: [(String, Style)]) throws(LogError) {
     var (text, room) = ("", width ?? .max)
     for (piece, style) in pieces where room > 0 && !piece.isEmpty {
@@ -66,6 +79,21 @@ func cut(_ text: String, to width: Int) -> String {
     cut.append(character)
   }
   return cut + "…"
+}
+
+/// Takes up to so many columns from the beginning of a text, up to a space if there is one in the second half.
+private func wrapped(_ text: inout Substring, to width: Int) -> String {
+  var (end, used, space) = (text.startIndex, 0, Substring.Index?.none)
+  while end < text.endIndex {
+    used += columns(of: text[end])
+    if used > width { break }
+    if text[end] == " ", used > width / 2 { space = end }
+    end = text.index(after: end)
+  }
+  if end < text.endIndex, let space { end = space }
+  let part = String(text[..<end])
+  text = text[end...].drop { $0 == " " }
+  return part
 }
 
 /// With spaces behind it, or before it, up to so many columns.

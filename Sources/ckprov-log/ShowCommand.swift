@@ -166,9 +166,9 @@ struct ShowCommand: ParsableCommand {
       try screen.line(
         ("x ", .boldRed), (action.actionType.description, .boldRed), (" failed", .red), ("  seq \(action.seq), attempt \(action.attempt), ", .dim),
         (action.generatedAt.description, .dim))
-      try screen.line((padded("  kernel", to: 12), .dim), (action.kernel.description, .plain))
-      if !action.note.isEmpty { try screen.line((padded("  note", to: 12), .dim), (action.note.description, .plain)) }
-      if let edge = action.viaEdge { try screen.line((padded("  via edge", to: 12), .dim), (edge.description, .plain)) }
+      try screen.lines((padded("  kernel", to: 12), .dim), whole: action.kernel.description)
+      if !action.note.isEmpty { try screen.lines((padded("  note", to: 12), .dim), whole: action.note.description) }
+      if let edge = action.viaEdge { try screen.lines((padded("  via edge", to: 12), .dim), whole: edge.description) }
       let payloads: [(String, Payload?)] = [
         ("intent", action.intent), ("evidence", action.evidence), ("before", action.beforeState), ("after", action.afterState),
       ]
@@ -176,7 +176,7 @@ struct ShowCommand: ParsableCommand {
         guard let object = try payload?.object() else { continue }
         try screen.line((padded("  \(name)", to: 12), .dim))
         try JSONValue.object(object).leaves { path, value throws(LogError) in
-          try screen.line((padded("    \(path.isEmpty ? "(empty)" : path)", to: 12), .dim), ("  \(value.matchText)", .plain))
+          try screen.lines((padded("    \(path.isEmpty ? "(empty)" : path)", to: 12) + "  ", .dim), whole: value.matchText)
         }
       }
       try screen.line()

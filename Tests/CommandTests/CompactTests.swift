@@ -38,7 +38,7 @@ struct CompactTests {
     #expect(try await bench.run("compact", "--level", "13").status == 64)
     try await bench.makeLegacy("old", [action("a")])
     let legacy = try await bench.run("compact", "old")
-    #expect(legacy.status == 65 && legacy.errors.contains("'ckprov-log import' makes one of it"), "\(legacy.errors)")
+    #expect(legacy.status == 66 && legacy.errors.contains("'ckprov-log import' makes one of this file"), "\(legacy.errors)")
     try await bench.recordTwice("s1", [action("a")], [action("b")])
     try bench.damage("s1", actionWithNote: "a")
     _ = try await bench.record("s2", [action("c")])

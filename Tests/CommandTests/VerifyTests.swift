@@ -10,6 +10,16 @@ struct VerifyTests {
 
   init() throws { bench = try Bench() }
 
+  /// The newest file is gone: nothing in the log says so, the view does.
+  @Test func aViewThatHoldsMoreIsNamed() async throws {
+    try await bench.recordTwice("s1", [action("a")], [action("b")])
+    let last = try #require(try DiskFileSystem().names(in: bench.logPath("s1")).filter { $0.hasSuffix(".seg") }.max())
+    try DiskFileSystem().remove("\(bench.logPath("s1"))/\(last)")
+    #expect(try await bench.run("verify", "s1").status == 0)
+    let result = try await bench.run("verify", "--deep", "s1")
+    #expect(result.status == 2 && result.text.contains("the view holds more than the log, which has lost its end"), "\(result.text)")
+  }
+
   @Test(arguments: [
     ("closed", 0, "clean  "), ("sealed-and-raw", 0, "clean  "), ("torn-tail", 1, "torn tail  "), ("corruption", 2, "corrupt  "),
   ])

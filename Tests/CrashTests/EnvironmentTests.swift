@@ -87,7 +87,7 @@ extension OneAtATime {
     /// Records in files that were removed are kept for nobody: with `power` none is acknowledged, with `process` the next sync says so.
     @Test(arguments: ["power", "process"])
     func removedUnderAWriter(_ durability: String) async throws {
-      for victim in ["storage", "storage/sessions/s.log", "storage/sessions/s.log/00000000000000000000.seg"] {
+      for victim in ["storage", "storage/sessions/s.log", "storage/sessions/s.log/00000000000000000000.seg", "storage/sessions/s.log/lock"] {
         let command = try Command()
         var session = KnownSession(id: "s")
         var plan = KnownSession.Plan(

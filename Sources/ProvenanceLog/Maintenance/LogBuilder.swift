@@ -49,7 +49,7 @@ struct LogBuilder: ~Copyable {
     try writer.append(.checkpoint, try Checkpoint(header: header, summary: summary.summary).payload())
     try flush()
     let end = try writer.syncPoint()!
-    writer.didSync(end)
+    try writer.didSync(end)
     writer.appendMark()
     writer.release()
     return UnnamedLog(log: log, lock: lock, end: end)

@@ -200,7 +200,14 @@ private struct Verifier {
   /// A view may be missing or out of date while a session is open; that of a closed one is what projecting gives.
   mutating func compareView(of header: SessionHeader, in directory: SessionsDirectory) throws(LogError) {
     let path = directory.viewPath(id)
-    guard summary.summary.end != nil, try directory.fileSystem.status(of: path)?.kind == .file, try directory.isView(path, of: header) else { return }
+    guard summary.summary.end != nil else {
+      guard try directory.viewHoldsMore(than: Checkpoint(header: header, summary: summary.summary)) else { return }
+      return result.note(
+        Damage(
+          .view, "the view holds more than the log, which has lost its end; keep it: 'record --resume \(id)' sets it aside", segment: "\(id).json",
+          offset: 0, sequences: 0..<0), stopsReaders: false)
+    }
+    guard try directory.fileSystem.status(of: path)?.kind == .file, try directory.isView(path, of: header) else { return }
     let view = try directory.fileSystem.open(path, for: .reading)
     var projection = try SessionProjection.open(directory.log(of: id), of: id)
     var offset: UInt64 = 0

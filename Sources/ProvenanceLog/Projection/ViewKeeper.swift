@@ -87,6 +87,7 @@ package struct ViewKeeper: ~Copyable {
       if error.code == .notFound, try directory.fileSystem.status(of: log.path) != nil { return }
       forget(id)
       if error.code == .notFound { return }
+      if only != nil { throw error }
       if failed.updateValue(error.description, forKey: id) != error.description { notice(id, error) }
     }
   }

@@ -234,8 +234,8 @@ struct Recorder: ~Copyable {
     return try writer.syncPoint()
   }
 
-  mutating func didSync(_ point: LogWriter.SyncPoint) {
-    writer.didSync(point)
+  mutating func didSync(_ point: LogWriter.SyncPoint) throws(LogError) {
+    try writer.didSync(point)
   }
 
   mutating func appendMark() {

@@ -210,7 +210,7 @@ final class SharedRecorder: Sendable {
       } catch {
         throw state.withLock { $0.didFailToSync(error) }
       }
-      state.withLock { $0.didSync(point) }
+      try state.withLock { state throws(LogError) in try state.didSync(point) }
     }
   }
 
