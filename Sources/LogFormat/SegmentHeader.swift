@@ -84,7 +84,11 @@ package struct SegmentHeader: Sendable, Equatable {
       salt: bytes.u32(at: 56), size: bytes.u64(at: 40), lastSequence: bytes.u64(at: 48), lastCRC: bytes.u32(at: 60))
     predecessor = firstSequence == 0 ? nil : before
     guard firstSequence <= FrameHeader.sequenceMax, firstSeq >= 1 else { throw LogError(.corrupt, "the segment header's numbers are impossible") }
-    guard firstSequence == 0 ? before.size == 0 : before.lastSequence == firstSequence - 1 && before.size <= UInt64(Int64.max) else {
+    guard
+      firstSequence == 0
+        ? before == SegmentEnd(salt: 0, size: 0, lastSequence: 0, lastCRC: 0)
+        : before.lastSequence == firstSequence - 1 && before.size <= UInt64(Int64.max)
+    else {
       throw LogError(.corrupt, "the segment header contradicts itself about its predecessor")
     }
   }

@@ -161,7 +161,7 @@ extension LogDirectory {
       var summary = SummaryBuilder()
       while let frame = try next(of: step, number, &reader) {
         if let header = try reader.beginOfSegment { try sealer.append(reader.currentSegment.header, bytes: header, to: &buffer) }
-        try summary.apply(frame.kind, payload: try reader.payload, trustingCheckpoint: true)
+        try reader.add(frame, to: &summary, trustingCheckpoint: true)
         try sealer.append(frame, frame: try reader.paddedFrameBytes, to: &buffer)
         try flush(atLeast: 1 << 20)
       }

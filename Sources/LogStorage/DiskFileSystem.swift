@@ -230,8 +230,12 @@ func failure(_ what: String, _ path: String, _ error: any Error, offset: UInt64?
   let code: LogError.Code
   let advice: String
   switch number {
-  case .noSpace, .diskQuotaExceeded, .fileTooLarge: (code, advice) = (.noSpace, "; make room")
-  case .permissionDenied, .notPermitted, .readOnlyFileSystem: (code, advice) = (.noPermission, "")
+  case .noSpace, .diskQuotaExceeded: (code, advice) = (.noSpace, "; make room")
+  case .fileTooLarge: (code, advice) = (.noSpace, "; raise the limit of a file's size (ulimit -f)")
+  case .permissionDenied, .notPermitted: (code, advice) = (.noPermission, "; run it as a user who may, or have the owner allow it")
+  case .readOnlyFileSystem: (code, advice) = (.noPermission, "; mount it for writing, or name another directory")
+  case .notDirectory: (code, advice) = (.io, "; a part of the path is no directory: move it away, or name another path")
+  case .ioError: (code, advice) = (.io, "; the disk, or what it stands on, has failed: the kernel's log (dmesg) says more")
   case .noSuchFileOrDirectory: (code, advice) = (.notFound, "")
   case .isDirectory: (code, advice) = (.io, "; move it away")
   case .tooManySymbolicLinkLevels: (code, advice) = (.io, ": symbolic links are not followed here")

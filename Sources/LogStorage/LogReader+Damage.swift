@@ -1,5 +1,5 @@
-internal import LogFormat
-internal import ProvenanceModel
+package import LogFormat
+package import ProvenanceModel
 
 // How reading goes on behind damage. Each place is passed once, forwards, so the work is bounded by the size of the file.
 
@@ -27,6 +27,25 @@ extension LogReader {
     damage.size = offset - damage.offset
     damage.sequences = damage.sequences.lowerBound..<max(nextSequence, damage.sequences.lowerBound)
     return damage
+  }
+
+  /// A whole frame that can't be what it says: a session has one start, in its first segment.
+  mutating func passSecondStart(_ header: FrameHeader) -> Damage {
+    let sequences = header.sequence..<header.sequence + 1
+    let damage = damage(.record, "a session starts here, in the middle of one", size: UInt64(header.frameSize), sequences: sequences)
+    pass(header)
+    return damage
+  }
+
+  /// What the header of the segment that is being read says of the seqs, where it contradicts the frame that was returned last: who looks for a few actions is
+  /// led by it.
+  /// - Parameter nextSeq: behind that frame.
+  package func firstSeqDamage(_ frame: FrameHeader, nextSeq: Int64) -> Damage? {
+    let isBegin = frame.sequence == segment.firstSequence
+    guard isBegin ? segment.firstSeq < nextSeq : frame.kind == .action && segment.firstSeq >= nextSeq else { return nil }
+    let what = isBegin ? "stands before it" : "comes"
+    let message = "the segment's header says that seq \(segment.firstSeq) may come next, and no lesser one; but seq \(nextSeq - 1) \(what)"
+    return damage(.segmentHeader, "\(message); 'recover' makes a new log", at: segmentStart)
   }
 
   /// To the next frame of this segment, or the next segment of this session, that has not been read; else to the end.

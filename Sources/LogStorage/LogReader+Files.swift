@@ -126,8 +126,12 @@ extension LogReader {
   }
 
   mutating func compareWithIndex(action payload: UnsafeRawBufferPointer) throws(LogError) {
-    guard let (nextSeq, times) = indexed, let filter else { return }
+    guard let filter else { return }
     let seq = try ActionOutline(payload: payload).seq
+    guard seq >= segment.firstSeq else {
+      throw stop(at: damage(.segmentHeader, "the segment's header says that no seq below \(segment.firstSeq) comes, and seq \(seq) does"))
+    }
+    guard let (nextSeq, times) = indexed else { return }
     // Times are not looked for where they do not matter.
     let isTime = filter.times == ActionFilter.all.times ? true : times.contains(try generatedAt(ofAction: payload).microseconds)
     guard seq >= nextSeq, isTime else { throw indexContradiction() }

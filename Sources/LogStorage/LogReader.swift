@@ -140,7 +140,8 @@ package struct LogReader: ~Copyable {
     while true {
       let files = try log.segments()
       guard let first = try start == .firstFrame ? files.first : log.newestFile() else {
-        throw LogError(.notFound, "the session was never started: its log has no file", path: log.path)
+        throw LogError(
+          .notFound, "the session was never started: its log has no file; 'ckprov-log record' or 'import' with this id makes one", path: log.path)
       }
       do throws(LogError) {
         let file = try SegmentFile.open(first, in: log)
@@ -208,13 +209,11 @@ package struct LogReader: ~Copyable {
     while true {
       switch try nextItem() {
       case .frame(let header)?:
-        if header.kind == .action, indexed != nil { try compareWithIndex(action: try payload) }
+        if header.kind == .action, filter != nil { try compareWithIndex(action: try payload) }
         return header
       case .damage(let damage)?:
         guard stopsReaders(damage) else { continue }
-        let error = LogError(damage, in: log.path)
-        failure = error
-        throw error
+        throw stop(at: damage)
       case nil: return nil
       }
     }
@@ -223,7 +222,12 @@ package struct LogReader: ~Copyable {
   /// The index by which chunks were passed over says otherwise than what is read.
   mutating func indexContradiction() -> LogError {
     let message = "the sealed file's index says otherwise than what stands here; 'verify --deep' says where, 'compact --level 9' makes it anew"
-    let error = LogError(damage(.sealedIndex, message), in: log.path)
+    return stop(at: damage(.sealedIndex, message))
+  }
+
+  /// No more is given.
+  mutating func stop(at damage: Damage) -> LogError {
+    let error = LogError(damage, in: log.path)
     failure = error
     return error
   }
@@ -255,6 +259,18 @@ package struct LogReader: ~Copyable {
   package var payload: UnsafeRawBufferPointer {
     mutating get throws(LogError) {
       UnsafeRawBufferPointer(rebasing: try frameBytes[FrameHeader.size...])
+    }
+  }
+
+  /// Takes the frame that was returned last into what the frames add up to.
+  /// - Throws: `LogError` `corrupt` with its place if it does not fit what came before.
+  package mutating func add(_ frame: FrameHeader, to summary: inout SummaryBuilder, trustingCheckpoint: Bool = false) throws(LogError) {
+    let payload = try payload
+    do throws(LogError) {
+      try summary.apply(frame.kind, payload: payload, trustingCheckpoint: trustingCheckpoint)
+    } catch {
+      let (segment, offset) = place
+      throw LogError(error.code, error.message, path: log.path, segment: segment, sequence: frame.sequence, offset: offset)
     }
   }
 
@@ -350,6 +366,7 @@ package struct LogReader: ~Copyable {
           .unsupportedVersion, "this program does not know frames of \(header.kind.name)", path: log.path, segment: file.name.description,
           sequence: header.sequence, offset: offset)
       }
+      guard header.kind != .sessionStarted || header.sequence == 1 else { return .item(.damage(passSecondStart(header))) }
       take(header)
       return header.sequence < passesBelow ? .again : .item(.frame(header))
     case .segmentHeader:

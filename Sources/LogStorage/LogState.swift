@@ -21,7 +21,7 @@ extension LogDirectory {
     }
     var reader = try LogReader.open(self, of: sessionID, from: .newestFile)
     var summary = SummaryBuilder()
-    while let frame = try reader.next() { try summary.apply(frame.kind, payload: try reader.payload, trustingCheckpoint: true) }
+    while let frame = try reader.next() { try reader.add(frame, to: &summary, trustingCheckpoint: true) }
     guard let checkpoint = summary.checkpoint, let ending = reader.ending else {
       throw LogError(.corrupt, "the newest file does not begin with a checkpoint", path: path, segment: reader.fileName.description)
     }

@@ -21,6 +21,8 @@ package struct LogWriter: ~Copyable {
   /// The file's name now; `file` knows the one under which it was made.
   private var path: String
   private var salt: UInt32
+  /// Of the active segment.
+  private var firstSequence: UInt64
   /// Bytes of the active segment that are in the file.
   private var size: UInt64
   /// Whether zeros are written ahead of the frames, so that a frame changes neither the size nor the extents of the file, and its sync only its bytes.
@@ -162,6 +164,9 @@ package struct LogWriter: ~Copyable {
     return flushed > syncedBelow + (endsWithMark ? 1 : 0) ? SyncPoint(file, path, below: flushed) : nil
   }
 
+  /// The log has no other file.
+  package var isInFirstSegment: Bool { firstSequence == 0 }
+
   package func isSynced(below sequence: UInt64) -> Bool { sequence <= syncedBelow }
 
   /// - Throws: `LogError` `poisoned` if the lock is one no longer: another writer may have gone on from less.
@@ -217,6 +222,7 @@ package struct LogWriter: ~Copyable {
     file = segment.file
     path = segment.path
     salt = segment.header.salt
+    firstSequence = segment.header.firstSequence
     size = segment.size
     fileSize = segment.size
     lastCRC = segment.lastCRC
@@ -258,9 +264,8 @@ package struct LogWriter: ~Copyable {
     let new = try NewSegment.make(after: reader.segmentEnd, before, salt: randomSalt(), in: log) { new throws(LogError) in
       guard reader.nextSequence < end else { return }
       while reader.nextSequence < end, let frame = try reader.next() {
-        let payload = try reader.payload
-        try summary.apply(frame.kind, payload: payload)
-        if frame.kind == .mark { try new.appendMark() } else { try new.append(frame.kind, payload) }
+        try reader.add(frame, to: &summary)
+        if frame.kind == .mark { try new.appendMark() } else { try new.append(frame.kind, try reader.payload) }
       }
       try new.appendMark()
     }
@@ -287,6 +292,7 @@ package struct LogWriter: ~Copyable {
     file = new.file
     path = new.path
     salt = new.header.salt
+    firstSequence = new.header.firstSequence
     size = new.size
     fileSize = new.size
     lastCRC = new.lastCRC

@@ -26,7 +26,7 @@ extension LogDirectory {
       reader = try LogReader.open(self, of: sessionID, from: .newestFile, holdsLock: true)
       summary = SummaryBuilder()
       while reader.nextSequence < vouchedBelow, let frame = try reader.next() {
-        try summary.apply(frame.kind, payload: try reader.payload, trustingCheckpoint: true)
+        try reader.add(frame, to: &summary, trustingCheckpoint: true)
       }
     }
     if let checkpoint = summary.checkpoint { try check(checkpoint, isOf: sessionID, reader.fileName) }

@@ -23,8 +23,10 @@ package func standardErrorIsTerminal() -> Bool { isatty(STDERR_FILENO) == 1 }
 /// How a write to standard output has ended.
 package enum OutputEnding: Sendable {
   case written
-  /// Its reader has gone away, or it was closed from the start.
+  /// Its reader has gone away.
   case closed
+  /// It was closed from the start.
+  case missing
   /// Not all was written: its reader does not read, and a signal asked to stop.
   case stopped(StopSignal)
 }
@@ -44,8 +46,10 @@ package func writeStandardOutput(_ bytes: UnsafeRawBufferPointer, unless signals
       count += try output.write(UnsafeRawBufferPointer(rebasing: bytes[count...].prefix(countMax)))
     } catch Errno.wouldBlock {
       continue
-    } catch Errno.brokenPipe, Errno.badFileDescriptor {
+    } catch Errno.brokenPipe {
       return .closed
+    } catch Errno.badFileDescriptor {
+      return .missing
     } catch {
       throw failure("cannot write to standard output", "standard output", error)
     }

@@ -155,6 +155,12 @@ extension JSONValue {
   public init(_ value: [JSONValue]) { self = .array(value) }
   public init(_ value: JSONObject) { self = .object(value) }
 
+  /// Whether an object in it, outside of all arrays, has a member that is null: what is recorded has none (Format/record.md).
+  package var hasNullMember: Bool {
+    guard case .object(let object) = self else { return false }
+    return object.values.contains { $0 == .null || $0.hasNullMember }
+  }
+
   /// "an object", "a string", … for messages.
   package var kindName: String {
     switch self {

@@ -76,11 +76,13 @@ struct CatCommand: ParsableCommand {
 
   func run() throws {
     let selection = try selection()
+    var failure: ExitCode?
     try reporting { () throws(LogError) in
       let fields = outputFields?.split(separator: ",").map { String($0) }
       var printing = Printing(
         store: storage.store, selection: selection, printer: ActionPrinter(format, fields: fields, namesSession: all),
         cursor: try cursorFile.map { path throws(LogError) in try CursorFile(path) })
+      defer { failure = printing.failure }
       do throws(LogError) {
         try printing.begin()
         if all {
@@ -99,6 +101,7 @@ struct CatCommand: ParsableCommand {
       }
       try printing.flush()
     }
+    if let failure { throw failure }
   }
 }
 
@@ -109,6 +112,8 @@ private struct Printing: ~Copyable {
   private var printer: ActionPrinter
   private var cursor: CursorFile?
   private var out = Output()
+  /// Of the first session of all that could not be read.
+  private(set) var failure: ExitCode?
 
   init(store: SessionStore, selection: Selection, printer: consuming ActionPrinter, cursor: CursorFile?) {
     self.store = store
@@ -131,14 +136,28 @@ private struct Printing: ~Copyable {
     if var rest = count {
       var wanted: [(SessionStore.Location, Int?)] = []
       for (session, _) in sessions where rest > 0 {
-        let found = min(rest, try self.count(session, upTo: rest))
-        if found > 0 { wanted.append((session, found)) }
-        rest -= found
+        try goingOn { printing throws(LogError) in
+          let found = min(rest, try printing.count(session, upTo: rest))
+          if found > 0 { wanted.append((session, found)) }
+          rest -= found
+        }
       }
       sessions = wanted
     }
     for (session, count) in isReversed ? sessions : sessions.reversed() where out.isOpen {
-      try print(session, last: count, isReversed: isReversed)
+      try goingOn { printing throws(LogError) in try printing.print(session, last: count, isReversed: isReversed) }
+    }
+  }
+
+  /// What is damaged in one session is said, behind what was printed of it, and the others are printed all the same.
+  private mutating func goingOn(_ body: (inout Printing) throws(LogError) -> Void) throws(LogError) {
+    do throws(LogError) { try body(&self) } catch {
+      try out.flush()
+      guard out.isOpen else { throw error }
+      // Removed since it was listed.
+      guard error.code != .notFound else { return }
+      let code = fail(error)
+      failure = failure ?? code
     }
   }
 

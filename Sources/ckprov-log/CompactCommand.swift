@@ -58,7 +58,9 @@ struct CompactCommand: ParsableCommand {
     let removed = result.filesRemoved > 0 ? "\(files(result.filesRemoved)) of interrupted work removed" : nil
     guard result.filesBefore > 0 else { return "\(id)  \(removed ?? "nothing to do")" }
     let before = "\(id)  \(files(result.filesBefore)), \(sizeText(result.bytesBefore))"
-    guard let after = result.bytesAfter else { return "\(before): would become \(files(result.filesAfter))" }
+    guard let after = result.bytesAfter else {
+      return "\(before): would become \(files(result.filesAfter))\(level == nil ? "" : ", where that is smaller")"
+    }
     return "\(before) -> \(files(result.filesAfter)), \(sizeText(after))\(removed.map { "; \($0)" } ?? "")"
   }
 }

@@ -6,10 +6,13 @@ import ProvenanceLog
 struct Output: ~Copyable {
   private let signals: StopSignals?
   private var buffer = ByteBuffer(capacity: 1 << 16)
+  private let mayBeMissing: Bool
   private var ending = OutputEnding.written
 
-  init(unless signals: StopSignals? = nil) {
+  /// - Parameter mayBeMissing: the command has more to do than to print.
+  init(unless signals: StopSignals? = nil, mayBeMissing: Bool = false) {
     self.signals = signals
+    self.mayBeMissing = mayBeMissing
   }
 
   var isOpen: Bool { if case .written = ending { true } else { false } }
@@ -19,7 +22,7 @@ struct Output: ~Copyable {
   mutating func write(_ bytes: UnsafeRawBufferPointer) throws(LogError) {
     if bytes.count >= 1 << 16 {
       try flush()
-      if isOpen { ending = try writeStandardOutput(bytes, unless: signals) }
+      try print(bytes)
       return
     }
     buffer.append(bytes)
@@ -41,8 +44,19 @@ struct Output: ~Copyable {
   }
 
   mutating func flush() throws(LogError) {
-    if isOpen, buffer.count > 0 { ending = try writeStandardOutput(buffer.bytes, unless: signals) }
+    if buffer.count > 0 { try print(buffer.bytes) }
     buffer.removeAll()
+  }
+
+  private mutating func print(_ bytes: UnsafeRawBufferPointer) throws(LogError) {
+    guard isOpen else { return }
+    do throws(LogError) {
+      ending = try writeStandardOutput(bytes, unless: signals)
+    } catch {
+      ending = .closed
+      throw error
+    }
+    if case .missing = ending, !mayBeMissing { throw LogError(.io, "standard output is closed, so nothing can be printed; open it, or name a file") }
   }
 }
 

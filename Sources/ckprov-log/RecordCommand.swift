@@ -72,7 +72,7 @@ struct RecordCommand: ParsableCommand {
     try reporting { () throws(LogError) in
       let signals = try StopSignals.catching()
       let input = try InputStream(file, unless: signals)
-      var recording = try Recording(open(), input, Output(unless: signals), acknowledges: ack)
+      var recording = try Recording(open(), input, Output(unless: signals, mayBeMissing: true), acknowledges: ack)
       stop = try recording.run()
       if stop == nil { if noClose { try recording.sync() } else { try recording.close() } }
     }

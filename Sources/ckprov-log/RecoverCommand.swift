@@ -30,12 +30,18 @@ struct RecoverCommand: ParsableCommand {
       var out = Output()
       for line in lines(id, result) { try out.line(line) }
       try out.flush()
-      if apply, result.original != nil, result.isClosed { try directory.writeView(of: id) }
+      guard apply, result.original != nil, result.isClosed else { return }
+      do throws(LogError) { try directory.writeView(of: id) } catch {
+        throw error.adding("; the new log is in place, its view is not: 'ckprov-log project \(id) --write' makes it")
+      }
     }
   }
 
   private func lines(_ id: SessionID, _ result: Recovery) -> [String] {
-    guard result.problemCount > 0 else { return ["\(id)  nothing to recover: \(result.kept) actions, all whole"] }
+    guard result.problemCount > 0 else {
+      let view = "its view holds more than the log, which has lost its end: keep it; 'record --resume \(id)' sets it aside"
+      return ["\(id)  nothing to recover: \(result.kept) actions, all whole"] + (result.viewHoldsMore ? [view] : [])
+    }
     var lines = ["\(id)  \(result.problemCount == 1 ? "1 problem" : "\(result.problemCount) problems")"]
     lines += result.problems.map { "  \($0)" }
     let unlisted = result.problemCount - UInt64(result.problems.count)

@@ -15,7 +15,7 @@ struct VerifyCommand: ParsableCommand {
         ckprov-log verify
         ckprov-log verify --deep --json @ | jq .problems
 
-      Exit codes: 0 clean (also while a writer is at work); 1 torn tail only; 2 corruption; 3 cannot read; 66 no such session.
+      Exit codes: 0 clean (also while a writer is at work); 1 torn tail only; 2 corruption; 3 cannot read; 66 no such session, or no such directory.
       """)
 
   @OptionGroup var storage: StorageOptions
@@ -47,6 +47,12 @@ struct VerifyCommand: ParsableCommand {
   /// All sessions that are there, or those that are asked for.
   private func locations() throws(LogError) -> [SessionStore.Location] {
     guard sessions.isEmpty else { return try sessions.map { text throws(LogError) in try storage.store.locate(text) } }
+    let directory = storage.store.directory
+    guard try directory.fileSystem.status(of: directory.path) != nil else {
+      throw LogError(
+        .notFound, "there is no such directory, and so no session; name the one in which 'storage/sessions' stands with --storage-dir",
+        path: directory.path)
+    }
     return try storage.store.locations()
   }
 }

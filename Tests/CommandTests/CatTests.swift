@@ -108,6 +108,21 @@ struct CatTests {
     #expect(try await notes("-n", "3", "-r") == ["c2", "c1", "b2"])
   }
 
+  /// What is damaged in one session keeps nobody from the others.
+  @Test func aDamagedSessionAmongAll() async throws {
+    for (number, id) in ["a", "b", "c"].enumerated() {
+      let lines = [action(id + "1"), action(id + "2")]
+      try #require(await bench.record(id, lines, "--started-at", "2026-03-14T20:00:0\(number).000000Z").status == 0)
+    }
+    try bench.damage("b", actionWithNote: "b2")
+    for (arguments, expected) in [([], ["a1", "a2", "b1", "c1", "c2"]), (["-r"], ["c2", "c1", "a2", "a1"]), (["-n", "3"], ["a2", "c1", "c2"])] {
+      let result = try await bench.run(["cat", "--all"] + arguments, input: [])
+      #expect(
+        result.status == 65 && result.errors.contains("b.log/") && result.errors.split(separator: "\n").count == 1, "\(arguments): \(result.errors)")
+      #expect(try result.text.split(separator: "\n").map { try json(Array($0.utf8))["note"].text } == expected, "\(arguments)")
+    }
+  }
+
   @Test func formats() async throws {
     try await record()
     func printed(_ arguments: String...) async throws -> String {

@@ -70,7 +70,7 @@ struct InterruptionTests {
     let script = #"ulimit -f 64; "$C" record --label l --kernel-urn u --session-id s1 --ack lines"#
     let result = try await bench.shell(script)
     #expect(result.status == 74)
-    #expect(result.errors.contains("s1.log/") && result.errors.contains("; make room"), "\(result.errors)")
+    #expect(result.errors.contains("s1.log/") && result.errors.contains("; raise the limit"), "\(result.errors)")
     let kept = try await bench.notes("s1")
     #expect(1..<200 ~= kept.count)
     #expect(result.text == "s1\n" + kept.indices.map { "\($0 + 1)\n" }.joined())

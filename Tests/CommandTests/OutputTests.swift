@@ -31,6 +31,18 @@ struct OutputTests {
     }
   }
 
+  /// Nor is one that was closed before the command began.
+  @Test func closedOutputIsAnError() async throws {
+    _ = try await bench.record("s1", [action("a")])
+    for command in ["project s1", "cat s1", "show s1", "list", "verify s1", "path s1"] {
+      let result = try await bench.shell("\"$C\" \(command) >&-")
+      #expect(
+        result.status == (command == "verify s1" ? 3 : 74) && result.errors.contains("standard output is closed"),
+        "\(command): \(result.status) \(result.errors)")
+    }
+    #expect(try await bench.shell("\"$C\" project s1 --write >&-").status == 0)
+  }
+
   /// Not a reader that went away: what was asked for is lost.
   @Test func fullOutputIsAnError() async throws {
     guard try bench.exists("/dev/full") else { return }

@@ -259,4 +259,19 @@ struct RecoverTests {
     let tail = wound.kept("tail", of: seqs(try json(try await bench.run("project", wound.session).output)))
     #expect(object["actions_before_damage"] == .integer(Int64(tail.count)), "\(report.text)")
   }
+
+  /// Nothing in such a log is damaged.
+  @Test func aViewThatHoldsMoreThanTheLogIsNamed() async throws {
+    try #require(await bench.record("s1", [action("1")], "--no-close").status == 0)
+    let log = try files("s1").map { ($0, try bench.bytes($0)) }
+    let view = try await bench.run("record", "--resume", "s1", input: action("2"))
+    try #require(view.status == 0)
+    for path in try files("s1") { try DiskFileSystem().remove(path) }
+    for (path, bytes) in log { try DiskFileSystem().write(bytes, to: path) }
+    for arguments in [["recover", "s1"], ["recover", "s1", "--apply"]] {
+      let result = try await bench.run(arguments, input: [])
+      #expect(
+        result.status == 0 && result.text.contains("nothing to recover: 1 actions") && result.text.contains("its view holds more"), "\(result.text)")
+    }
+  }
 }

@@ -20,6 +20,21 @@ struct ResumeTests {
     #expect(try await bench.run("verify", "s1").status == 0)
   }
 
+  @Test func whatCannotBeResumedIsSaid() async throws {
+    try await bench.makeLegacy("old", [action("a")])
+    for isEmpty in [false, true] {
+      if isEmpty { _ = try DiskFileSystem().makeDirectory(bench.logPath("old")) }
+      let result = try await bench.run("record", "--resume", "old")
+      #expect(result.status == 66 && result.errors.contains("'ckprov-log import' makes one of this file"), "\(result.errors)")
+    }
+    _ = try DiskFileSystem().makeDirectory(bench.logPath("new"))
+    let result = try await bench.run("record", "--resume", "new")
+    #expect(result.status == 66 && result.errors.contains("was never started") && result.errors.contains("this id is free"), "\(result.errors)")
+    #expect(try await bench.run("import", bench.viewPath("old")).status == 0)
+    #expect(try await bench.run("record", "--resume", "old", input: action("b")).status == 0)
+    #expect(try await bench.notes("old") == ["a", "b"])
+  }
+
   @Test func takesTheOtherOptions() async throws {
     _ = try await bench.record("s1", [action("a")], "--no-close")
     let file = try bench.file("lines", action("b"))

@@ -90,7 +90,8 @@ struct VerifyTests {
 
   @Test func whatIsNotThere() async throws {
     let none = try await bench.run("verify")
-    #expect(none.status == 0 && none.text == "")
+    #expect(
+      none.status == 66 && none.text == "" && none.errors.contains("no such directory") && none.errors.contains("--storage-dir"), "\(none.errors)")
     let missing = try await bench.run("verify", "s1")
     #expect(missing.status == 66 && missing.errors.contains("no session 's1' in ") && missing.errors.contains("'ckprov-log list'"))
   }

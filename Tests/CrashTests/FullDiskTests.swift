@@ -28,7 +28,7 @@ extension OneAtATime {
           try await session.check(command, attempt, place)
           if attempt.status != 0 {
             figures.refused += 1
-            #expect(attempt.status == 74 && attempt.errors.contains("File too large; make room"), "\(place): \(attempt.errors)")
+            #expect(attempt.status == 74 && attempt.errors.contains("File too large; raise the limit"), "\(place): \(attempt.errors)")
           } else {
             #expect(attempt.acknowledged == plan.notes.count, place)
           }

@@ -77,6 +77,23 @@ struct HostileFilesTests {
     try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: target)
   }
 
+  /// Zeros without end, in a file that begins as the view: whoever asks how much it holds gives up, and leaves it alone.
+  @Test func aViewWithoutEndIsBoundedWork() throws {
+    let disk = KnownLog.of(.allSealed).disk()
+    let sessions = KnownLog.sessions(on: disk)
+    try sessions.writeView(of: KnownLog.id)
+    let path = sessions.viewPath(KnownLog.id)
+    disk.lengthen(path, to: 8 << 30)
+    disk.setHook(nil)
+    do throws(LogError) {
+      try sessions.writeView(of: KnownLog.id)
+      Issue.record("it was replaced")
+    } catch {
+      #expect(error.code == .corrupt && error.path == path && error.message.contains("left alone"), "\(error)")
+    }
+    #expect(disk.counts.bytes < 160 << 20)
+  }
+
   @Test func aLinkInThePlaceOfTheLog() throws {
     try disk.rename(log.path, to: elsewhere)
     try link(log.path, to: elsewhere)

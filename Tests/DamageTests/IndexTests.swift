@@ -119,6 +119,30 @@ struct IndexTests {
     }
   }
 
+  /// The header of a raw file leads who looks for a few actions, too.
+  @Test func aForgedFirstSeqOfARawFileIsNamedAndMadeRight() throws {
+    let known = KnownLog.of(.raw)
+    for file in known.files {
+      for step in [1, .max] as [UInt64] where step == 1 || file.name.firstSequence > 0 {
+        let disk = known.disk()
+        disk.update(known.path(file.name)) { bytes in
+          Forger.store(Forger.load(8, at: 32, in: bytes) &+ step, 8, at: 32, in: &bytes)
+          Forger.sealSegmentHeader(in: &bytes)
+        }
+        let found = try verify(disk)
+        let isNamed = found.problems.map(\.cause) == [.segmentHeader] && found.problems[0].segment == file.name.description
+        #expect(isNamed && !found.stopsReaders && found.actions == 8, "\(file.name) by \(step): \(found.problems)")
+        if step == 1 {
+          let filter = ActionFilter(seqs: known.segments[file.segments.lowerBound].header.firstSeq...8)
+          var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id, for: filter)
+          #expect(throws: LogError.self) { while try reader.nextAction(filter) {} }
+        }
+        #expect(try KnownLog.sessions(on: disk).recover(KnownLog.id, .salvage).kept == 8)
+        #expect(try verify(disk).problems.isEmpty)
+      }
+    }
+  }
+
   /// Who is led by an index and can see that it is wrong, in a file's header or in the chunks that he reads, says so.
   @Test func readersOfAFewActionsNoticeAForgedSeq() throws {
     try eachForgedEntry { disk, file, isOfTimes, place in

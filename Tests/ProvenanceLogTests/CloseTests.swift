@@ -13,6 +13,21 @@ struct CloseTests {
     storage = try Storage()
   }
 
+  /// Each resume begins a file. From a number on a close merges them, however small they are.
+  @Test func manyResumesLeaveFewFiles() throws {
+    let options = storage.options { $0.sealingSizeMin = 1 << 20 }
+    var prov = try storage.start("a", options)
+    for round in 0..<40 {
+      try prov.recordAction(action())
+      try prov.close()
+      #expect(try storage.log("a").segments().count < 17, "round \(round)")
+      prov = try storage.resume("a", options)
+    }
+    try prov.close()
+    #expect(try storage.seqs("a") == Array(1...40))
+    #expect(try storage.verify("a").problems.isEmpty)
+  }
+
   // MARK: Outcomes
 
   @Test(

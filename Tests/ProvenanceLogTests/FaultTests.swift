@@ -76,6 +76,44 @@ struct FaultTests {
     #expect(try storage.seqs("a") == [])
   }
 
+  // MARK: Recovery
+
+  /// Wherever it fails, the damaged log or the new one is there under the session's name, and what the view held is not lost.
+  @Test func recoveryThatFailsLeavesAWholeSession() throws {
+    var failures = (before: 0, inPlace: 0)
+    for number in 0..<60 {
+      let storage = try Storage()
+      let prov = try storage.start("a")
+      for _ in 0..<3 { try prov.recordAction(action()) }
+      try prov.close()
+      let segment = try storage.segment("a")
+      var bytes = try DiskFileSystem().bytes(of: segment)
+      bytes[bytes.firstRange(of: Array(#""seq":2"#.utf8))!.lowerBound + 30] ^= 1
+      try DiskFileSystem().write(bytes, to: segment)
+      let view = try DiskFileSystem().bytes(of: prov.filePath)
+      let disk = WatchedFileSystem()
+      let seen = Mutex(0)
+      disk.setRule { _ in
+        seen.withLock { seen in
+          defer { seen += 1 }
+          return seen == number ? .init(.io) : nil
+        }
+      }
+      let sessions = SessionsDirectory(storageDirectory: storage.path, fileSystem: disk)
+      let error = logError { try sessions.recover(prov.sessionID, .salvage) }
+      disk.setRule(nil)
+      let isInPlace = error?.message.contains("the new log is in place") ?? true
+      #expect(try storage.verify("a").problems.isEmpty == isInPlace, "operation \(number): \(String(describing: error))")
+      let names = try disk.names(in: sessions.path)
+      let views = try names.filter { $0.contains(".json") }.map { try DiskFileSystem().bytes(of: "\(sessions.path)/\($0)") }
+      let isKept = views == [view]
+      #expect(isKept, "operation \(number): \(names)")
+      #expect(names.contains { $0.hasSuffix(".log.aside") || $0.hasPrefix(".a.log") } == isInPlace, "operation \(number): \(names)")
+      if error != nil { if isInPlace { failures.inPlace += 1 } else { failures.before += 1 } }
+    }
+    #expect(failures.before > 8 && failures.inPlace == 1, "\(failures)")
+  }
+
   // MARK: Failed syncs
 
   /// The first error is every later call's, even if the disk would do again: what it lost it does not say.

@@ -80,6 +80,37 @@ struct HostileTests {
     #expect(try storage.verify("b").isDamaged)
   }
 
+  /// It was taken over by a resume and by recovery, and nothing said where it stands.
+  @Test func aSecondStartIsDamageForEveryone() throws {
+    let prov = try storage.start("other")
+    for _ in 0..<2 { try prov.recordAction(action()) }
+    let actions = try storage.payloads("other").map { (FrameKind.action, Array($0.utf8)) }
+    let beginning = try CraftedLog.beginning(of: prov.session, as: "a")
+    try write(beginning + [actions[0], beginning[1], actions[1]], as: "a")
+    let found = try storage.verify("a")
+    #expect(found.problems.map(\.cause) == [.record] && found.actions == 2 && found.actionsBeforeDamage == 1, "\(found)")
+    for error in [logError { try storage.resume("a") }, try storage.project("a").damage] {
+      #expect(error?.code == .corrupt && error?.segment != nil && error?.sequence == 3 && error?.offset != nil, "\(String(describing: error))")
+    }
+    for mode in RecoveryMode.allCases {
+      let plan = try storage.sessions.planRecovery(of: SessionID("a"), mode)
+      #expect(plan.kept == (mode == .tail ? 1 : 2) && plan.problems.map(\.cause) == [.record], "\(plan)")
+    }
+    _ = try storage.sessions.recover(SessionID("a"), .salvage)
+    #expect(try storage.verify("a").problems.isEmpty)
+    #expect(try storage.seqs("a") == [1, 2])
+  }
+
+  /// A record with right checksums that does not fit those before it: whoever stops there says where.
+  @Test func aSeqOutOfOrderIsNamedWithItsPlace() throws {
+    let prov = try storage.start("other")
+    for _ in 0..<2 { try prov.recordAction(action()) }
+    let actions = try storage.payloads("other").map { (FrameKind.action, Array($0.utf8)) }
+    try write(try CraftedLog.beginning(of: prov.session, as: "a") + [actions[1], actions[0]], as: "a")
+    let damage = try #require(try storage.project("a").damage)
+    #expect(damage.message.contains("seq 1 comes after seq 2") && damage.segment != nil && damage.sequence == 3, "\(damage)")
+  }
+
   private func write(_ frames: [(FrameKind, [UInt8])], as id: String) throws {
     let log = try storage.log(id)
     _ = try disk.makeDirectory(log.path)

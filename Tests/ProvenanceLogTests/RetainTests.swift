@@ -173,14 +173,47 @@ struct RetainTests {
     #expect(try names.isEmpty)
   }
 
-  /// A view of a damaged log may hold what the log has lost: it stays, and nothing is freed by it.
-  @Test func whatStaysBehindIsNotCountedAsFreed() throws {
+  /// Where nothing in the log is whole that says which session it is, what seems to be its view may be all that is left: it is set aside, and not counted as freed.
+  @Test func whatMayBeTheOnlyCopyIsSetAsideAndNotFreed() throws {
     try session("a", hoursAgo: 9)
+    let view = try disk.bytes(of: path("a.json"))
     try disk.cut(try storage.segment("a", 0), to: 10)
     try age("a", 9)
+    #expect(try retain(RetentionRules(hours: 5), isDryRun: true).removed.map(\.bytes) == [10])
     let report = try retain(RetentionRules(hours: 5))
-    #expect(report.removed.map(\.bytes) == [10])
-    #expect(try names == ["a.json"])
+    #expect(report.removed.map(\.bytes) == [10] && report.sessionsLeft == 0)
+    let left = try names
+    #expect(left.count == 1 && left[0].hasPrefix(".a.json.") && left[0].hasSuffix(".aside"), "\(left)")
+    let isKept = try disk.bytes(of: path(left[0])) == view
+    #expect(isKept)
+  }
+
+  /// The view of a log that is damaged, but says which session it is, goes with it: it looked like a session of its own.
+  @Test func viewOfADamagedLogGoesWithIt() throws {
+    try session("a", hoursAgo: 9)
+    let size = try disk.status(of: try storage.segment("a", 0))!.size
+    try disk.flipBit(at: size - 100, of: try storage.segment("a", 0))
+    #expect(errorCode { try storage.log("a").state(of: SessionID("a")) } == .corrupt)
+    let bytes = try age("a", 9)
+    for isDryRun in [true, false] { #expect(try retain(RetentionRules(hours: 5), isDryRun: isDryRun).removed.map(\.bytes) == [bytes]) }
+    #expect(try names == [])
+  }
+
+  /// A JSON file beside a log of the same name that is not its view: under the rules for itself.
+  @Test func anotherSessionOfTheSameNameIsItsOwn() throws {
+    try session("other", hoursAgo: 1)
+    let json = try disk.bytes(of: path("other.json"))
+    try session("a", hoursAgo: 9)
+    try disk.remove(path("a.json"))
+    let bytes = try legacy("a", json, hoursAgo: 3)
+    let log = try storage.log("a").size()
+    let uses = try storage.sessions.use().sessions.filter { $0.session.name == "a" }
+    #expect(uses.map(\.session.isLegacy) == [false, true] && uses.map(\.bytes) == [log, bytes])
+    #expect(try retain(RetentionRules(hours: 5), isDryRun: true).removed.map(\.bytes) == [log])
+    #expect(try retain(RetentionRules(hours: 5)).removed.map(\.session.isLegacy) == [false])
+    #expect(try names == ["a.json", "other.json", "other.log"])
+    #expect(try retain(RetentionRules(hours: 2)).removed.map(\.session.isLegacy) == [true])
+    #expect(try names == ["other.json", "other.log"])
   }
 
   /// Written between the look at its age and its removal: a legacy session by cklib, which takes no lock.

@@ -297,7 +297,8 @@ struct RetentionTests {
     try age("a", hours: 49)
     try touch("\(storage.sessions.path)/a.json", hoursAgo: 1)
     try open(hours: 48)
-    #expect(try names == ["a.json"])
+    let left = try names
+    #expect(left.count == 1 && left[0].hasPrefix(".a.json.") && left[0].hasSuffix(".aside"), "\(left)")
   }
 
   @Test func failureIsPassedOver() throws {

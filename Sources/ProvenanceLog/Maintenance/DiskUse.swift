@@ -7,7 +7,7 @@ package struct DiskUse: Sendable {
   package let modified: Int64
   /// 0 for a legacy session.
   package let logBytes: UInt64
-  /// Of the JSON file: the log's view, or the legacy session itself.
+  /// Of the JSON file that goes with it: the log's view, or the legacy session itself.
   package let jsonBytes: UInt64
   /// False for a creation that did not finish.
   package let isStarted: Bool
@@ -51,8 +51,10 @@ extension SessionsDirectory {
   }
 
   /// All sessions, logs first. What is no directory and no file is no session.
+  /// - Parameter limit: what was last written later is not looked into: its JSON file is taken for its view.
   func diskUse(
-    among names: [String], progress: (Int, Int) -> Void, failures: inout [(session: SessionStore.Location, error: LogError)]
+    among names: [String], lookingBefore limit: Int64 = .max, progress: (Int, Int) -> Void,
+    failures: inout [(session: SessionStore.Location, error: LogError)]
   ) -> [DiskUse] {
     let (logs, jsonFiles) = entries(among: names)
     var legacy = Set(jsonFiles)
@@ -63,13 +65,14 @@ extension SessionsDirectory {
       do throws(LogError) {
         switch session {
         case .log(let id):
-          let hasJSON = legacy.remove(id.description) != nil
           guard let use = try log(of: id).use() else { continue }
-          var view: FileStatus?
-          if hasJSON, use.isStarted { view = try fileSystem.status(of: viewPath(id)) }
+          var viewBytes: UInt64 = 0
           // Beside a log that was never started it is a session.
-          if hasJSON, !use.isStarted { legacy.insert(id.description) }
-          let viewBytes = view?.kind == .file ? view!.size : 0
+          if use.isStarted, legacy.contains(id.description), let json = try fileSystem.status(of: viewPath(id)), json.kind == .file {
+            let kind = min(use.modified, json.modified) < limit ? try jsonKind(of: id, try knownHeader(of: id)) : .view
+            if kind == .view { viewBytes = json.size }
+            if kind != .another { legacy.remove(id.description) }
+          }
           uses.append(DiskUse(session: session, modified: use.modified, logBytes: use.bytes, jsonBytes: viewBytes, isStarted: use.isStarted))
         case .legacy(let name):
           guard legacy.contains(name), let status = try fileSystem.status(of: legacyPath(name)), status.kind == .file else { continue }
@@ -81,6 +84,21 @@ extension SessionsDirectory {
       }
     }
     return uses
+  }
+
+  /// What a JSON file beside a log is to it.
+  enum JSONKind {
+    case view
+    /// It says that it is this session, and the log does not say what that is.
+    case claimed
+    case another
+  }
+
+  /// - Parameter header: what the log says of itself, if it does.
+  func jsonKind(of id: SessionID, _ header: SessionHeader?) throws(LogError) -> JSONKind {
+    let outline = try ViewOutline(viewPath(id), in: fileSystem)
+    guard let header else { return outline.sessionID == id ? .claimed : .another }
+    return outline.isView(of: header) ? .view : .another
   }
 
   package func legacyPath(_ name: String) -> String { LogStorage.path(path, "\(name).json") }

@@ -240,8 +240,10 @@ private struct LegacySession {
     var isFirst = true
     while try parser.nextElement(isFirst: isFirst) {
       isFirst = false
-      let payload = try parser.value().compactJSON()
+      let action = try parser.value()
+      let payload = try action.compactJSON()
       do throws(LogError) {
+        guard !action.hasNullMember else { throw LogError(.invalidInput, "a member is null, and the reference writes none such; it is left alone") }
         _ = try payload.withRawBytes { bytes throws(LogError) in try ActionRecord(payload: bytes) }
         try payload.withRawBytes { bytes throws(LogError) in try log.append(.action, bytes) }
       } catch {

@@ -23,6 +23,8 @@ package struct Recovery: Sendable {
   /// Where the original has been set aside, if it was done; its view too, if it had one.
   package fileprivate(set) var original: String?
   package fileprivate(set) var originalView: String?
+  /// The session has no end in its log, and its view holds more: nothing in the log says so.
+  package fileprivate(set) var viewHoldsMore = false
 
   fileprivate mutating func note(_ damage: Damage) {
     problemCount += 1
@@ -46,7 +48,9 @@ extension SessionsDirectory {
   private func planRecovery(of id: SessionID, _ mode: RecoveryMode, holdsLock: Bool) throws(LogError) -> Recovery {
     var salvage = try Salvage(log(of: id), id, mode, holdsLock: holdsLock)
     while try salvage.next() != nil {}
-    return salvage.result
+    var result = salvage.result
+    if let session = salvage.summary.checkpoint { result.viewHoldsMore = try viewHoldsMore(than: session) }
+    return result
   }
 
   /// Writes a new log of all that can be kept, checks it, and puts it in the place of the original, which is set aside whole, as is its view.
@@ -60,29 +64,37 @@ extension SessionsDirectory {
     let plan = try planRecovery(of: id, mode, holdsLock: true)
     guard plan.problemCount > 0 else { return plan }
     let modified = try original.modified()
-    let header = try Salvage.header(of: original, id, holdsLock: true)
+    let header = try original.salvagedHeader(of: id, holdsLock: true)
     var builder = try LogBuilder(header, in: self)
+    // Under this name nobody sweeps it: behind the exchange the original has it.
+    let aside = LogDirectory(path: asidePath("\(id).log", "aside"), fileSystem: fileSystem)
+    var result: Recovery
+    var view: String?
     do throws(LogError) {
-      var result = try fill(&builder, original, id, mode)
+      result = try fill(&builder, original, id, mode)
       let made = try builder.finish()
       defer { withExtendedLifetime(made) {} }
       try made.sync()
       try check(builder.log, id, holds: result)
       for name in try builder.log.segments() { try fileSystem.setModificationTime(of: builder.log.path(of: name.description), to: modified) }
       // It may hold what the log has lost.
-      result.originalView = try setViewAside(of: header)
-      // Under this name nobody sweeps it: behind the exchange the original has it.
-      let aside = asidePath("\(id).log", "aside")
-      try fileSystem.rename(builder.log.path, to: aside)
+      view = try setViewAside(of: header)
+      try fileSystem.rename(builder.log.path, to: aside.path)
       try fileSystem.syncDirectory(path)
-      try fileSystem.exchange(aside, with: original.path)
-      try fileSystem.syncDirectory(path)
-      result.original = aside
-      return result
+      try fileSystem.exchange(aside.path, with: original.path)
     } catch {
       try? builder.log.delete()
+      try? aside.delete()
+      if let view { try? fileSystem.rename(view, to: viewPath(id)) }
       throw error
     }
+    (result.original, result.originalView) = (aside.path, view)
+    do throws(LogError) {
+      try fileSystem.syncDirectory(path)
+    } catch {
+      throw error.adding("; the new log is in place, and the original is '\(aside.path)', but a power cut now may undo that")
+    }
+    return result
   }
 
   private func fill(_ builder: inout LogBuilder, _ log: LogDirectory, _ id: SessionID, _ mode: RecoveryMode) throws(LogError) -> Recovery {
@@ -97,7 +109,7 @@ extension SessionsDirectory {
   private func check(_ log: LogDirectory, _ id: SessionID, holds expected: Recovery) throws(LogError) {
     var reader = try LogReader.open(log, of: id)
     var summary = SummaryBuilder()
-    while let frame = try reader.next() { try summary.apply(frame.kind, payload: try reader.payload) }
+    while let frame = try reader.next() { try reader.add(frame, to: &summary) }
     guard summary.summary.actionCount == expected.kept else {
       throw LogError(.io, "the new log does not hold what was written into it; the original stays", path: log.path)
     }
@@ -112,36 +124,21 @@ private struct Salvage: ~Copyable {
   private var reader: LogReader
   /// Whether what comes is kept.
   private var isKeeping = true
-  private var summary: SummaryBuilder
+  private(set) var summary: SummaryBuilder
   /// The first seq that no record accounts for yet.
   private var nextSeq: Int64 = 1
   /// The end of the session, where a checkpoint knows of it and the record of it is lost.
   private var end: SessionEnd?
   private var isFinished = false
+  /// Of the segment whose header was found wrong last.
+  private var saltOfNamed: UInt32?
 
   init(_ log: LogDirectory, _ id: SessionID, _ mode: RecoveryMode, holdsLock: Bool) throws(LogError) {
-    let header = try Self.header(of: log, id, holdsLock: holdsLock)
+    let header = try log.salvagedHeader(of: id, holdsLock: holdsLock)
     let reader = try LogReader.open(log, of: id, holdsLock: holdsLock, goesBehindTail: mode == .salvage)
     self.mode = mode
     self.reader = reader
     summary = SummaryBuilder(header)
-  }
-
-  /// From the session-started frame, or any checkpoint.
-  static func header(of log: LogDirectory, _ id: SessionID, holdsLock: Bool) throws(LogError) -> SessionHeader {
-    var reader = try LogReader.open(log, of: id, holdsLock: holdsLock, goesBehindTail: true)
-    while let item = try reader.nextItem() {
-      guard case .frame(let frame) = item else { continue }
-      let payload = try reader.payload
-      var header: SessionHeader?
-      switch frame.kind {
-      case .sessionStarted: header = try? SessionHeader(payload: payload)
-      case .checkpoint: header = (try? Checkpoint(payload: payload))?.header
-      default: break
-      }
-      if let header, header.sessionID == id { return header }
-    }
-    throw LogError(.corrupt, "nothing that is whole says which session this is; there is nothing to recover", path: log.path)
   }
 
   /// The next record that is kept, its payload in `payload`; `nil` at the end. The start of the session is none of them.
@@ -153,7 +150,12 @@ private struct Salvage: ~Copyable {
         if mode == .tail, reader.stopsReaders(damage) { isKeeping = false }
       case .frame(let frame):
         payload = Array(try reader.payload)
-        if try isKept(frame) { return frame.kind }
+        let isKept = try isKept(frame)
+        if saltOfNamed != reader.currentSegment.header.salt, let damage = reader.firstSeqDamage(frame, nextSeq: nextSeq) {
+          saltOfNamed = reader.currentSegment.header.salt
+          result.note(damage)
+        }
+        if isKept { return frame.kind }
       }
     }
     if !isFinished {
@@ -219,5 +221,24 @@ private struct Salvage: ~Copyable {
   private mutating func lose(upTo end: Int64) {
     let next = summary.summary.nextSeq
     if next < end { result.lose(next..<end) }
+  }
+}
+
+extension LogDirectory {
+  /// From the session-started frame, or any checkpoint.
+  func salvagedHeader(of id: SessionID, holdsLock: Bool = false) throws(LogError) -> SessionHeader {
+    var reader = try LogReader.open(self, of: id, holdsLock: holdsLock, goesBehindTail: true)
+    while let item = try reader.nextItem() {
+      guard case .frame(let frame) = item else { continue }
+      let payload = try reader.payload
+      var header: SessionHeader?
+      switch frame.kind {
+      case .sessionStarted: header = try? SessionHeader(payload: payload)
+      case .checkpoint: header = (try? Checkpoint(payload: payload))?.header
+      default: break
+      }
+      if let header, header.sessionID == id { return header }
+    }
+    throw LogError(.corrupt, "nothing that is whole says which session this is; there is nothing to recover", path: path)
   }
 }

@@ -59,12 +59,14 @@ extension SessionsDirectory {
     _ rules: RetentionRules, now: Timestamp, isDryRun: Bool = false, among names: [String], progress: (Int, Int) -> Void = { _, _ in }
   ) -> RetentionReport {
     var report = RetentionReport()
-    let candidates = diskUse(among: names, progress: progress, failures: &report.failures).sorted {
+    let oldest = rules.hours.map { Double(now.microseconds) * 1000 - $0 * 3600 * 1e9 }
+    // Where age alone decides, what is young stays whatever it is.
+    let limit = rules.keep == nil && rules.bytesMax == nil ? oldest.flatMap { Int64(exactly: $0.rounded(.up)) } ?? .max : .max
+    let candidates = diskUse(among: names, lookingBefore: limit, progress: progress, failures: &report.failures).sorted {
       ($0.modified, $0.session.name) < ($1.modified, $1.session.name)
     }
     report.sessionsLeft = candidates.count(where: \.isStarted)
     report.bytesLeft = candidates.reduce(0) { $0 + $1.bytes }
-    let oldest = rules.hours.map { Double(now.microseconds) * 1000 - $0 * 3600 * 1e9 }
     var excess = rules.keep.map { max(0, report.sessionsLeft - $0) } ?? 0
     var batch: [Removal] = []
     for candidate in candidates {
@@ -125,10 +127,7 @@ extension SessionsDirectory {
         report.remember(use)
         report.failures.append((use.session, error))
       } else {
-        let view = isDryRun || use.session.isLegacy ? nil : try? fileSystem.status(of: legacyPath(use.session.name))
-        if view != nil { report.bytesLeft += use.jsonBytes }
-        report.removed.append(
-          .init(session: use.session, lastWritten: use.lastWritten, bytes: view == nil ? use.bytes : use.logBytes, rule: removal.rule))
+        report.removed.append(.init(session: use.session, lastWritten: use.lastWritten, bytes: use.bytes, rule: removal.rule))
       }
     }
     batch = []
@@ -153,9 +152,8 @@ extension SessionsDirectory {
       case .log(let id):
         let log = log(of: id)
         try checkCanBeDeleted(log)
-        // A view that outlived its log would look like a session; one of a damaged log is not known to be a view, and stays.
-        headers[id] = try header(of: log, id)
-        if let header = headers[id] { _ = try unlinkView(of: header) }
+        headers[id] = try knownHeader(of: id)
+        try takeView(of: id, headers[id])
       case .legacy(let name): try fileSystem.remove(legacyPath(name))
       }
     }
@@ -166,7 +164,7 @@ extension SessionsDirectory {
       try fileSystem.rename(logPath(id), to: removed.path)
       aside[id] = removed
       // Somebody may have written it again meanwhile; who does so from now on finds the log gone, and takes it back.
-      if let header = headers[id] { _ = try unlinkView(of: header) }
+      try takeView(of: id, headers[id])
     }
     sync()
     each { session throws(LogError) in
@@ -182,10 +180,24 @@ extension SessionsDirectory {
     }
   }
 
-  /// `nil` for a damaged log, and for one that was never started.
-  private func header(of log: LogDirectory, _ id: SessionID) throws(LogError) -> SessionHeader? {
+  /// A view that outlived its log would look like a session. One that is not known to be the view, since nothing in the log is whole that says so, may be all
+  /// that is left of it: it is set aside.
+  private func takeView(of id: SessionID, _ header: SessionHeader?) throws(LogError) {
+    guard try fileSystem.status(of: viewPath(id))?.kind == .file else { return }
+    switch try jsonKind(of: id, header) {
+    case .view: try fileSystem.remove(viewPath(id))
+    case .claimed: try fileSystem.rename(viewPath(id), to: asidePath("\(id).json", "aside"))
+    case .another: break
+    }
+  }
+
+  /// `nil` for a log in which nothing is whole that says which session it is, and for one that was never started.
+  func knownHeader(of id: SessionID) throws(LogError) -> SessionHeader? {
+    let log = log(of: id)
     do throws(LogError) {
-      return try log.state(of: id).checkpoint.header
+      do throws(LogError) { return try log.state(of: id).checkpoint.header } catch let error where error.code == .corrupt {
+        return try log.salvagedHeader(of: id)
+      }
     } catch let error where [.corrupt, .unsupportedVersion, .notFound].contains(error.code) {
       return nil
     }

@@ -79,6 +79,8 @@ private struct Verifier {
   /// Frames that are lost are missing in the summary, too.
   private var canCompare = true
   private var file: (name: SegmentFileName, identity: [UInt64], index: IndexCheck?)?
+  /// Of the segment whose header was found wrong last: once is enough.
+  private var saltOfNamed: UInt32?
   private var lastOffset: UInt64 = 0
   private var lastSequence: UInt64 = 0
 
@@ -108,6 +110,10 @@ private struct Verifier {
       guard error.code == .corrupt || error.code == .invalidInput else { throw error }
       let cause: Damage.Cause = frame.kind == .checkpoint ? .checkpoint : .record
       take(Damage(cause, error.message, segment: place.segment, offset: place.offset, sequences: frame.sequence..<frame.sequence + 1))
+    }
+    if canCompare, saltOfNamed != reader.currentSegment.header.salt, let damage = reader.firstSeqDamage(frame, nextSeq: summary.summary.nextSeq) {
+      saltOfNamed = reader.currentSegment.header.salt
+      result.note(damage, stopsReaders: false)
     }
     lastOffset = place.offset
     lastSequence = frame.sequence
@@ -185,7 +191,8 @@ private struct Verifier {
     var canonical = ByteBuffer(capacity: 0)
     try parser.transcode(to: &canonical)
     try parser.end()
-    guard !parser.metNullMember, canonical.bytes.elementsEqual(payload) else {
+    let hasForbiddenNull = parser.metNullMember ? try JSONValue(json: payload).hasNullMember : false
+    guard !hasForbiddenNull, canonical.bytes.elementsEqual(payload) else {
       throw LogError(.corrupt, "the action is not in the form in which it must be stored")
     }
   }

@@ -59,7 +59,7 @@ package struct SessionProjection: ~Copyable {
     var summary = SummaryBuilder()
     var damage: LogError?
     do throws(LogError) {
-      while let frame = try reader.next() { try summary.apply(frame.kind, payload: try reader.payload) }
+      while let frame = try reader.next() { try reader.add(frame, to: &summary) }
     } catch {
       guard error.code == .corrupt, summary.header != nil else { throw error }
       damage = error
@@ -161,10 +161,9 @@ package struct SessionProjection: ~Copyable {
           isAtEnd = true
           return
         }
-        let payload = try reader.payload
-        try recomputed.apply(frame.kind, payload: payload)
+        try reader.add(frame, to: &recomputed)
         guard frame.kind == .action else { continue }
-        batch.append(payload)
+        batch.append(try reader.payload)
         actions += 1
       }
     } catch {

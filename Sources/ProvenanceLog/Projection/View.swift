@@ -102,11 +102,13 @@ extension SessionsDirectory {
 
 /// What a JSON file says of itself at its start and at its end, in bounded memory.
 struct ViewOutline {
+  private let path: String
   private let file: any File
   /// Up to `was_associated_with`, which follows `ended_at`; empty if it is no session's JSON.
   private let members: JSONObject
 
   init(_ path: String, in fileSystem: any FileSystem) throws(LogError) {
+    self.path = path
     file = try fileSystem.open(path, for: .reading)
     // The members in question stand at the start, mostly in its first block; everything before them in a session's header is bounded.
     var members: JSONObject?
@@ -141,22 +143,35 @@ struct ViewOutline {
     return try lastSeq() ?? 0 == summary.nextSeq &- 1
   }
 
-  /// The seq of the last action; `nil` if there is none. Reads backwards, as much as this action is long.
+  /// The seq of the last action; `nil` if there is none. Reads backwards, as much as this action is long, up to a bound that only a file that is no view goes
+  /// beyond.
+  /// - Throws: `LogError` `corrupt` at that bound.
   func lastSeq() throws(LogError) -> Int64? {
     // Strings hold no line feeds, and no other member stands six spaces deep.
     let mark = Array("\n      \"seq\": ".utf8)
-    var end = try file.status().size
+    let size = try file.status().size
+    var end = size
     while end > 0 {
+      guard size - end < Self.lastActionSizeMax else {
+        throw LogError(
+          .corrupt, "no action begins in the last \(Self.lastActionSizeMax >> 20) MiB of this JSON file; it is left alone, move it away", path: path)
+      }
       let start = end > 1 << 16 ? end - 1 << 16 : 0
       // A mark across the border, and the digits behind it, are in both blocks.
       let block = try readBytes(of: file, at: start, count: Int(end - start) + mark.count + 20)
-      if let index = block.indices.last(where: { block[$0...].starts(with: mark) }) {
-        return Int64(String(decoding: block[(index + mark.count)...].prefix { $0 == 0x2D || 0x30...0x39 ~= $0 }, as: UTF8.self))
+      var index = block.count
+      while let line = block[..<index].lastIndex(of: 0x0A) {
+        if block[line...].starts(with: mark) {
+          return Int64(String(decoding: block[(line + mark.count)...].prefix { $0 == 0x2D || 0x30...0x39 ~= $0 }, as: UTF8.self))
+        }
+        index = line
       }
       end = start
     }
     return nil
   }
+
+  private static let lastActionSizeMax: UInt64 = 128 << 20
 }
 
 /// The members of an object up to `was_associated_with`.

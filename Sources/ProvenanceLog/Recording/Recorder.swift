@@ -79,13 +79,16 @@ struct Recorder: ~Copyable {
     _ directory: SessionsDirectory, _ id: SessionID, expecting header: SessionHeader? = nil, _ options: ProvChain.Options
   ) throws(LogError) -> LogWriter {
     let log = directory.log(of: id)
-    guard try directory.fileSystem.status(of: log.path) != nil else {
-      let isLegacy = try directory.fileSystem.status(of: directory.viewPath(id)) != nil
-      throw isLegacy
-        ? LogError(.notFound, "session '\(id)' has no log yet; 'ckprov-log import' makes one of this file", path: directory.viewPath(id))
+    let isThere = try directory.fileSystem.status(of: log.path) != nil
+    let isStarted = isThere ? try !log.segments().isEmpty : false
+    guard isStarted else {
+      if try directory.fileSystem.status(of: directory.viewPath(id)) != nil {
+        throw LogError(.notFound, "session '\(id)' has no log yet; 'ckprov-log import' makes one of this file", path: directory.viewPath(id))
+      }
+      throw isThere
+        ? LogError(.notFound, "the session was never started: its log has no file; without --resume this id is free", path: log.path)
         : LogError(.notFound, "no session '\(id)' in \(directory.path); 'ckprov-log list' shows what is there")
     }
-    guard try !log.segments().isEmpty else { throw LogError(.notFound, "the session was never started: its log has no file", path: log.path) }
     let lock = try lockForResume(log, options)
     if let header, try log.state(of: id).checkpoint.header != header {
       throw LogError(.notFound, "the session was removed, and another one has its id now", path: log.path)
@@ -199,8 +202,14 @@ struct Recorder: ~Copyable {
 
   /// What is not worth it, or cannot be done now, is left to a compaction.
   private func seal(_ options: ProvChain.Options) {
-    guard let sizeMin = options.sealingSizeMin, writer.segmentSize >= sizeMin else { return }
+    guard let sizeMin = options.sealingSizeMin, writer.segmentSize >= sizeMin || hasManyFiles else { return }
     log.seal(header.sessionID, options, lock: writer.lock)
+  }
+
+  /// What is taken up again and again leaves a small file each time. Merged only now and then: what was merged before is copied.
+  private var hasManyFiles: Bool {
+    guard !writer.isInFirstSegment else { return false }
+    return (try? log.segments().count) ?? 0 >= 16
   }
 
   /// The log is the truth: whatever happens here costs the view alone.
