@@ -58,22 +58,31 @@ public struct SessionStore: Sendable {
   package func entries(progress: (Int, Int) -> Void = { _, _ in }) throws(LogError) -> [Entry] {
     let (logs, jsonFiles) = try directory.entries()
     let count = logs.count + jsonFiles.count
-    var found: [Entry] = []
-    var headers: [String: SessionHeader] = [:]
-    for (index, id) in logs.enumerated() {
-      progress(index, count)
-      guard let entry = try? logEntry(id) else { continue }
-      found.append(entry)
-      headers[id.description] = entry.session?.header
-    }
-    for (index, name) in jsonFiles.enumerated() {
-      progress(logs.count + index, count)
+    var found = readEach(logs, { progress($0, count) }) { id in try? logEntry(id) }.compactMap { $0 }
+    let headers = [String: SessionHeader](uniqueKeysWithValues: found.compactMap { entry in entry.session.map { (entry.name, $0.header) } })
+    found += readEach(jsonFiles, { progress(logs.count + $0, count) }) { name in
       // A view is listed as its log.
-      if let header = headers[name], (try? directory.isView(directory.legacyPath(name), of: header)) == true { continue }
-      guard let entry = try? legacyEntry(name) else { continue }
-      found.append(entry)
+      if let header = headers[name], (try? directory.isView(directory.legacyPath(name), of: header)) == true { return nil }
+      return try? legacyEntry(name)
+    }.compactMap { $0 }
+    // Entries are large, and moved but once.
+    let order = found.indices.sorted {
+      found[$0].startedAt == found[$1].startedAt ? found[$0].name < found[$1].name : found[$0].startedAt > found[$1].startedAt
     }
-    return found.sorted { $0.startedAt == $1.startedAt ? $0.name < $1.name : $0.startedAt > $1.startedAt }
+    return order.map { found[$0] }
+  }
+
+  /// `read` of each name in its order, on two threads where there are many.
+  private func readEach<Name: Sendable>(
+    _ names: [Name], _ progress: (Int) -> Void, _ read: @escaping @Sendable (Name) -> Entry?
+  ) -> [Entry?] {
+    var found: [Entry?] = []
+    progress(0)
+    while found.count < names.count {
+      found += mapOnTwoThreads(Array(names[found.count...].prefix(1024)), read)
+      progress(found.count)
+    }
+    return found
   }
 
   /// How a session is kept, and under which name.

@@ -54,12 +54,13 @@ struct ListCommand: ParsableCommand {
 
   private func printTable(_ entries: [SessionStore.Entry], to out: inout Output) throws(LogError) {
     var rows = [["SESSION", "STARTED", "OUTCOME", "ACTIONS", "DURATION", "SIZE", "LABEL"]]
-    rows += entries.compactMap(row)
+    rows += mapOnTwoThreads(entries, row).compactMap { $0 }
     // The label stands last: where the terminal ends, so does it.
-    for line in table(rows, rightAligned: [3, 4, 5]) { try out.line(cut(line, to: standardOutputColumns() ?? .max)) }
+    let columns = standardOutputColumns()
+    for line in table(rows, rightAligned: [3, 4, 5]) { try out.line(columns.map { cut(line, to: $0) } ?? line) }
   }
 
-  private func row(_ entry: SessionStore.Entry) -> [String]? {
+  @Sendable private func row(_ entry: SessionStore.Entry) -> [String]? {
     guard let session = entry.session else { return nil }
     let duration = session.durationMS.map { durationText(milliseconds: $0) } ?? ""
     return [
