@@ -151,7 +151,7 @@ class Log:
         while True:
             pos, header = self.pos, segment_header(data, self.pos)
             expected = self.sequence, *self.predecessor, self.id
-            if header and (header.first_sequence, *header[7:]) == expected and header.first_action >= self.next_seq:
+            if header and (header.first_sequence, *header[7:]) == expected and header.first_action == self.next_seq:
                 self.header, start, self.pos = header, pos, pos + header.length
                 self.numbers.discard(self.sequence)    # of this file, or of one that was merged into it
                 continue

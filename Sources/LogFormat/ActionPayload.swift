@@ -135,6 +135,23 @@ private struct Scanner {
   }
 }
 
+/// `seq` of an action's payload: the first member.
+package func seq(ofAction payload: UnsafeRawBufferPointer) throws(LogError) -> Int64 {
+  let start: StaticString = "{\"seq\":"
+  var at = start.utf8CodeUnitCount
+  // With more digits it may not fit.
+  let end = min(payload.count, at + 19)
+  if at < end, isEqual(UnsafeRawBufferPointer(rebasing: payload[..<at]), start), payload[at] != 0x30 {
+    var value: Int64 = 0
+    while at < end, 0x30...0x39 ~= payload[at] {
+      value = value * 10 + Int64(payload[at] - 0x30)
+      at += 1
+    }
+    if at < end, payload[at] == 0x2C, value > 0 { return value }
+  }
+  return try ActionOutline(payload: payload).seq
+}
+
 /// `generated_at` of an action's payload: the last member but one.
 package func generatedAt(ofAction payload: UnsafeRawBufferPointer) throws(LogError) -> Timestamp {
   // Inside of a string a quote has a backslash before it, so these bytes stand nowhere behind the member that they are.

@@ -35,9 +35,15 @@ package struct CompactionStep: Sendable {
 }
 
 extension LogDirectory {
-  /// What `compact` would do now, apart from what interrupted work has left. Changes nothing, takes no lock.
-  package func planCompaction(of id: SessionID, _ rules: CompactionRules = CompactionRules()) throws(LogError) -> [CompactionStep] {
-    try compactionSteps(of: id, rules, lock: nil)
+  /// What `compact` would do now. Changes nothing, takes no lock.
+  /// - Parameter tellRemoved: gets the names of files that interrupted work has left.
+  package func planCompaction(
+    of id: SessionID, _ rules: CompactionRules = CompactionRules(), tellRemoved: ([String]) -> Void = { _ in }
+  ) throws(LogError) -> [CompactionStep] {
+    try checkHasFirst(try segments())
+    let gone = try removeLeftovers(of: id, isPlan: true)
+    if !gone.isEmpty { tellRemoved(gone) }
+    return try compactionSteps(of: id, rules, without: gone, lock: nil)
   }
 
   /// Seals raw files, merges small ones, packs sealed ones anew if a level is given, and takes away what interrupted work has left. The frame stream stays the
@@ -67,7 +73,9 @@ extension LogDirectory {
 
   // MARK: Which files
 
-  private func compactionSteps(of id: SessionID, _ rules: CompactionRules, lock: LogLock?) throws(LogError) -> [CompactionStep] {
+  private func compactionSteps(
+    of id: SessionID, _ rules: CompactionRules, without gone: [String] = [], lock: LogLock?
+  ) throws(LogError) -> [CompactionStep] {
     var steps: [CompactionStep] = []
     var (files, rawSize, size) = ([SegmentFileName](), UInt64(0), UInt64(0))
     func finish(before next: SegmentFileName?) {
@@ -76,7 +84,7 @@ extension LogDirectory {
       }
       (files, rawSize, size) = ([], 0, 0)
     }
-    let all = try segments()
+    let all = try segments().filter { !gone.contains($0.description) }
     try checkHasFirst(all)
     var behind: UInt64 = 0
     // What another one covers is no part of any step.
@@ -169,7 +177,7 @@ extension LogDirectory {
         throw LogError(.corrupt, "the file does not begin with a checkpoint", path: self.path, segment: name.description)
       }
       checkpoint = try state.payload()
-      if !name.isSealed { try keepRest(try source.bytes(from: reader.segmentStart + reader.segmentEnd.size), of: name, salt: reader.segment.salt) }
+      if !name.isSealed { try keepRest(from: reader.segmentStart + reader.segmentEnd.size, of: name, salt: reader.segment.salt) }
     }
     try sealer.finish(checkpoint: checkpoint, to: &buffer)
     try flush(atLeast: 1)
@@ -178,15 +186,26 @@ extension LogDirectory {
   }
 
   /// What stands behind the frames of a raw file is evidence of a crash: it stays under a name of its own. A mark alone, which a drop or a close has left, is none.
-  private func keepRest(_ rest: [UInt8], of name: SegmentFileName, salt: UInt32) throws(LogError) {
-    let mark = rest.withUnsafeBytes { FrameHeader($0, salt: salt) }
-    let passed = mark?.kind == .mark ? min(mark!.frameSize, rest.count) : 0
-    guard rest[passed...].contains(where: { $0 != 0 }) else { return }
+  private func keepRest(from end: UInt64, of name: SegmentFileName, salt: UInt32) throws(LogError) {
+    let file = try fileSystem.open(path(of: name.description), for: .reading)
+    var start = end
+    let mark = try readBytes(of: file, at: end, count: FrameHeader.size).withUnsafeBytes { FrameHeader($0, salt: salt) }
+    if let mark, mark.kind == .mark { start += UInt64(mark.frameSize) }
     let aside = path(of: ".\(name).aside")
     if try fileSystem.status(of: aside) != nil { try fileSystem.remove(aside) }
-    let file = try fileSystem.create(aside)
-    try rest.withRawBytes { bytes throws(LogError) in try file.writeAll(bytes, at: 0) }
-    try file.sync()
+    var kept: (any File)?
+    // Zeros stay holes.
+    while let data = try file.nextData(from: start) {
+      let block = try readBytes(of: file, at: max(start, data), count: 1 << 18)
+      guard !block.isEmpty else { break }
+      if block.contains(where: { $0 != 0 }) {
+        if kept == nil { kept = try fileSystem.create(aside) }
+        let place = max(start, data) - end
+        try block.withRawBytes { bytes throws(LogError) in try kept!.writeAll(bytes, at: place) }
+      }
+      start = max(start, data) + UInt64(block.count)
+    }
+    try kept?.sync()
   }
 
   private func isIndexMended(_ name: SegmentFileName, by temporary: String) throws(LogError) -> Bool {
@@ -288,12 +307,13 @@ extension LogDirectory {
 
   /// Takes away files whose frames all stand in a sealed one, with which they are compared first. Where that one is damaged and the log is whole without it, it
   /// is set aside instead.
+  /// - Parameter isPlan: changes nothing, and compares nothing.
   /// - Returns: names that are gone.
-  private func removeLeftovers(of id: SessionID) throws(LogError) -> [String] {
+  private func removeLeftovers(of id: SessionID, isPlan: Bool = false) throws(LogError) -> [String] {
     let unfinished = try fileSystem.names(in: path).filter {
       $0.hasPrefix(".") && $0.hasSuffix(".tmp") && SegmentFileName(String($0.dropFirst().dropLast(4)))?.isSealed == true
     }
-    for name in unfinished { try fileSystem.remove(path(of: name)) }
+    if !isPlan { for name in unfinished { try fileSystem.remove(path(of: name)) } }
     var gone = unfinished
     let all = try segments()
     var files = all
@@ -304,22 +324,23 @@ extension LogDirectory {
       let covered = Array(files.prefix { $0.firstSequence <= index?.lastSequence ?? name.firstSequence })
       guard !covered.isEmpty else { continue }
       guard let index, try isWhole(name, of: id) else {
-        try setAside(name, among: all, id)
+        if !isPlan { try setAside(name, among: all, id) }
         gone.append(name.description)
         continue
       }
       files.removeFirst(covered.count)
-      try compare(covered, with: name, index, before: files.first, id)
+      gone += covered.map(\.description)
+      if isPlan { continue }
+      try compare(covered, with: name, index, before: files, id)
       // Who made it may have died before its name was durable.
       try fileSystem.syncDirectory(path)
       for name in covered { try fileSystem.remove(path(of: name.description)) }
-      gone += covered.map(\.description)
     }
     return gone
   }
 
   private func compare(
-    _ covered: [SegmentFileName], with name: SegmentFileName, _ index: SealedIndex, before next: SegmentFileName?, _ id: SessionID
+    _ covered: [SegmentFileName], with name: SegmentFileName, _ index: SealedIndex, before rest: [SegmentFileName], _ id: SessionID
   ) throws(LogError) {
     var whole = LogReader(self, id, reading: try SegmentFile.open(name, in: self), of: [name])
     var other = try whole.next()
@@ -331,30 +352,46 @@ extension LogDirectory {
       }
       var reader = LogReader(self, id, reading: try SegmentFile.open(file, in: self), of: [file])
       var sameSalt: UInt32?
+      var isCopied = false
       func differs(_ what: String) -> LogError {
         LogError(
           .corrupt, "\(what) \(name), in which its frames stand, too; both stay, move one away", path: path, segment: file.description,
-          sequence: reader.nextSequence - 1)
+          sequence: max(reader.nextSequence, 1) - 1)
       }
-      while let frame = try nextIfWhole(&reader) {
-        while let passed = other, passed.sequence < frame.sequence { other = try whole.next() }
-        let salt = reader.currentSegment.header.salt
-        guard other != nil, whole.currentSegment.header.salt == salt else {
-          // What stands behind the end of a segment that was taken up again does not count.
-          guard sameSalt == salt else { throw differs("this file is another one than") }
-          if other == nil, try !begins(next, behind: index) { throw differs("this file holds more than") }
-          break
+      while true {
+        let next: FrameHeader?
+        do throws(LogError) { next = try reader.next() } catch let error where error.code == .corrupt {
+          throw differs("this file is damaged, so that it cannot be compared with")
         }
-        guard try isSame(&reader, &whole) else { throw differs("this file differs from") }
-        sameSalt = salt
+        guard let frame = next else { break }
+        let salt = reader.currentSegment.header.salt
+        if !isCopied {
+          while let passed = other, passed.sequence < frame.sequence { other = try whole.next() }
+          if other != nil, whole.currentSegment.header.salt == salt {
+            guard try isSame(&reader, &whole) else { throw differs("this file differs from") }
+            sameSalt = salt
+            other = try whole.next()
+            continue
+          }
+          guard sameSalt == salt else { throw differs("this file is another one than") }
+          // Behind here the log was taken up again: copies of the rest stand in the next segment, which may be that of the next file.
+          isCopied = true
+          if other == nil, let next = rest.first, try begins(next, behind: index) {
+            whole = LogReader(self, id, reading: try SegmentFile.open(next, in: self), of: rest)
+            other = try whole.next()
+          }
+        }
+        if frame.kind == .mark { continue }
+        while let passed = other, passed.kind == .mark || passed.sequence == whole.currentSegment.header.firstSequence { other = try whole.next() }
+        guard other?.kind == frame.kind, try isSamePayload(&reader, &whole) else { throw differs("this file holds more than") }
         other = try whole.next()
       }
     }
   }
 
-  /// The next frame; `nil` also where the file is damaged.
-  private func nextIfWhole(_ reader: inout LogReader) throws(LogError) -> FrameHeader? {
-    do throws(LogError) { return try reader.next() } catch let error where error.code == .corrupt { return nil }
+  private func isSamePayload(_ a: inout LogReader, _ b: inout LogReader) throws(LogError) -> Bool {
+    let (a, b) = (try a.payload, try b.payload)
+    return a.count == b.count && memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0
   }
 
   /// - Throws: `corrupt` if there is damage besides.

@@ -54,11 +54,13 @@ package struct DirectoryChanges: ~Copyable {
   }
 
   /// The same for all directories that are watched.
-  /// - Parameter milliseconds: the longest that it waits; `nil` for ever.
-  /// - Returns: what has changed; `nil` if that is not known, so that all is to be looked at.
-  package func wait(milliseconds: Int32?) -> Set<Change>? {
-    _ = poll(milliseconds: milliseconds ?? -1, alsoOutput: false)
-    return descriptor == nil ? nil : changes()
+  /// - Parameters:
+  ///   - milliseconds: the longest that it waits; `nil` for ever.
+  ///   - watchingOutput: returns, too, when nobody reads standard output any more.
+  /// - Returns: what has changed, `nil` if that is not known, so that all is to be looked at; and whether standard output is read.
+  package func wait(milliseconds: Int32?, watchingOutput: Bool = false) -> (changed: Set<Change>?, outputIsRead: Bool) {
+    let isRead = poll(milliseconds: milliseconds ?? -1, alsoOutput: watchingOutput)
+    return (descriptor == nil ? nil : changes(), isRead)
   }
 
   private func poll(milliseconds: Int32, alsoOutput: Bool) -> Bool {

@@ -20,14 +20,29 @@ extension LogReader {
     isInterrupted = isInterrupted || cause != .payloadChecksum
     switch header {
     case let header? where cause == .payloadChecksum: pass(header)
-    case let header? where cause == .wrongSequence && header.sequence > nextSequence: nextSequence = header.sequence
-    case let header? where cause == .wrongSequence: offset += UInt64(header.frameSize)
+    case let header?
+    where cause == .wrongSequence && header.sequence > nextSequence
+      && header.sequence <= min(lastPossible, Self.lastPossible(at: offset, from: file.name.firstSequence)):
+      nextSequence = header.sequence
+    case let header? where cause == .wrongSequence:
+      offset += UInt64(header.frameSize)
+      // What it claims can't be: it is the one that comes next.
+      if header.sequence > nextSequence { nextSequence += 1 }
     default: try findNextFrame(limit)
     }
     damage.size = offset - damage.offset
     damage.sequences = damage.sequences.lowerBound..<max(nextSequence, damage.sequences.lowerBound)
     return damage
   }
+
+  /// The greatest sequence that a frame of this file may have, as what stands behind it says.
+  private var lastPossible: UInt64 {
+    if case .header(let next) = later { return max(next.firstSequence, 1) - 1 }
+    return file.index?.lastSequence ?? .max
+  }
+
+  /// The same of a frame at `place`: those before it need room.
+  private static func lastPossible(at place: UInt64, from first: UInt64) -> UInt64 { first + place / UInt64(FrameHeader.size) }
 
   /// A whole frame that can't be what it says: a session has one start, in its first segment.
   mutating func passSecondStart(_ header: FrameHeader) -> Damage {
@@ -41,21 +56,22 @@ extension LogReader {
   /// led by it.
   /// - Parameter nextSeq: behind that frame.
   package func firstSeqDamage(_ frame: FrameHeader, nextSeq: Int64) -> Damage? {
-    let isBegin = frame.sequence == segment.firstSequence
-    guard isBegin ? segment.firstSeq < nextSeq : frame.kind == .action && segment.firstSeq >= nextSeq else { return nil }
-    let what = isBegin ? "stands before it" : "comes"
-    let message = "the segment's header says that seq \(segment.firstSeq) may come next, and no lesser one; but seq \(nextSeq - 1) \(what)"
-    return damage(.segmentHeader, "\(message); 'recover' makes a new log", at: segmentStart)
+    guard frame.sequence == segment.firstSequence, segment.firstSeq != nextSeq else { return nil }
+    let message = "the segment's header says that seq \(segment.firstSeq) comes next, and it is \(nextSeq); 'recover' makes a new log"
+    return damage(.segmentHeader, message, at: segmentStart)
   }
 
   /// To the next frame of this segment, or the next segment of this session, that has not been read; else to the end.
   private mutating func findNextFrame(_ limit: Limit) throws(LogError) {
     let (salt, sessionID, expected) = (segment.salt, segment.sessionID, nextSequence)
+    let (last, first) = (lastPossible, file.name.firstSequence)
     var found: (at: UInt64, sequence: UInt64, segment: SegmentHeader?)?
     // A file may be shorter than its successor says.
     let end = min(limit.offset, fileSize)
     let stopped = try scan(from: offset + 8, to: end) { at, bytes in
-      if let header = FrameHeader(bytes, salt: salt), header.sequence >= expected {
+      if let header = FrameHeader(bytes, salt: salt), header.sequence >= expected,
+        header.sequence <= min(last, Self.lastPossible(at: at, from: first))
+      {
         found = (at, header.sequence, nil)
       } else if SegmentHeader.beginsWithMagic(bytes), let header = try? SegmentHeader(bytes), header.sessionID == sessionID,
         header.firstSequence >= expected

@@ -125,13 +125,19 @@ extension LogReader {
     return true
   }
 
-  mutating func compareWithIndex(action payload: UnsafeRawBufferPointer) throws(LogError) {
-    guard let filter else { return }
-    let seq = try ActionOutline(payload: payload).seq
-    guard seq >= segment.firstSeq else {
-      throw stop(at: damage(.segmentHeader, "the segment's header says that no seq below \(segment.firstSeq) comes, and seq \(seq) does"))
+  /// Seqs grow. Who is led to a few actions compares what led him, too.
+  mutating func checkOrder(_ frame: FrameHeader, action payload: UnsafeRawBufferPointer) throws(LogError) {
+    let seq = try seq(ofAction: payload)
+    guard seq > lastSeq, seq >= segment.firstSeq else {
+      let message =
+        seq <= lastSeq
+        ? "action seq \(seq) comes after seq \(lastSeq)"
+        : "the segment's header says that no seq below \(segment.firstSeq) comes, and seq \(seq) does"
+      let place = offset - UInt64(frame.frameSize)
+      throw stop(at: damage(.record, message, at: place, sequences: frame.sequence..<frame.sequence + 1))
     }
-    guard let (nextSeq, times) = indexed else { return }
+    lastSeq = seq
+    guard let filter, let (nextSeq, times) = indexed else { return }
     // Times are not looked for where they do not matter.
     let isTime = filter.times == ActionFilter.all.times ? true : times.contains(try generatedAt(ofAction: payload).microseconds)
     guard seq >= nextSeq, isTime else { throw indexContradiction() }
@@ -250,7 +256,7 @@ extension LogReader {
       // One that reaches further than the wide one is none that this was made of, and is named; unless the next file says that nothing there counts.
       let next = fileIndex + covered + 1 < files.count ? files[fileIndex + covered + 1] : nil
       let reachesFurther = try log.begins(next, behind: index) ? false : self.reachesFurther(files[fileIndex + covered], than: last)
-      files.removeSubrange((fileIndex + 1)...(fileIndex + covered - (reachesFurther ? 1 : 0)))
+      files.removeSubrange((fileIndex + 1)..<(fileIndex + 1 + covered - (reachesFurther ? 1 : 0)))
       return false
     }
     // Those that stood before the first of them are gone: what was in them stands in the wide one alone.
@@ -332,6 +338,7 @@ extension LogReader {
     reader.vouchedBelow = max(reader.vouchedBelow, vouchedBelow)
     reader.passesBelow = max(reader.passesBelow, passesBelow, holdsCopies ? nextSequence + 1 : 0)
     reader.filter = filter
+    reader.lastSeq = lastSeq
     let isMissed = reader.nextSequence > nextSequence
     self = reader
     return if isMissed, let damage { .item(.damage(damage)) } else { .again }

@@ -55,6 +55,8 @@ package struct LogReader: ~Copyable {
   /// Every frame with a lower sequence is known to be on stable storage.
   package internal(set) var vouchedBelow: UInt64 = 0
   package internal(set) var nextSequence: UInt64 = 0
+  /// Of the last action that `next` gave.
+  var lastSeq: Int64 = 0
   /// Set when `next` has returned `nil`.
   package private(set) var ending: LogEnding?
 
@@ -209,7 +211,7 @@ package struct LogReader: ~Copyable {
     while true {
       switch try nextItem() {
       case .frame(let header)?:
-        if header.kind == .action, filter != nil { try compareWithIndex(action: try payload) }
+        if header.kind == .action { try checkOrder(header, action: try payload) }
         return header
       case .damage(let damage)?:
         guard stopsReaders(damage) else { continue }

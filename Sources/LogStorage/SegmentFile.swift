@@ -92,9 +92,6 @@ struct SegmentFile: ~Copyable {
   /// Raw offset of the first byte at or behind `offset` that may be other than zero; `nil` if there is none.
   func nextData(from offset: UInt64) throws(LogError) -> UInt64? { name.isSealed ? offset : try file.nextData(from: offset) }
 
-  /// All bytes of a raw file from `offset` on.
-  func bytes(from offset: UInt64) throws(LogError) -> [UInt8] { try readBytes(of: file, at: offset) }
-
   /// A chunk's LZ4 frame, its checksum compared.
   func packedBytes(of chunk: ChunkEntry) throws(LogError) -> [UInt8] {
     let bytes = try readBytes(of: file, at: chunk.fileOffset, count: chunk.fileSize)

@@ -54,13 +54,30 @@ public struct SessionStore: Sendable {
   }
 
   /// All that can be read, newest first: of a log its last checkpoint alone.
-  /// - Parameter progress: gets how many names of how many have been looked at.
-  package func entries(progress: (Int, Int) -> Void = { _, _ in }) throws(LogError) -> [Entry] {
+  /// - Parameters:
+  ///   - progress: gets how many names of how many have been looked at.
+  ///   - failed: gets each log that cannot be read, and why; not those that were never started.
+  package func entries(
+    progress: (Int, Int) -> Void = { _, _ in }, failed: (SessionID, LogError) -> Void = { _, _ in }
+  ) throws(LogError) -> [Entry] {
     let (logs, jsonFiles) = try directory.entries()
     let count = logs.count + jsonFiles.count
-    var found = readEach(logs, { progress($0, count) }) { id in try? logEntry(id) }.compactMap { $0 }
+    var found: [Entry] = []
+    var unreadable: Set<String> = []
+    let results = readEach(logs, { progress($0, count) }) { id in Result { () throws(LogError) in try logEntry(id) } }
+    for (id, result) in zip(logs, results) {
+      switch result {
+      case .success(let entry): found.append(entry)
+      case .failure(let error):
+        guard error.code != .notFound else { continue }
+        unreadable.insert(id.description)
+        failed(id, error)
+      }
+    }
     let headers = [String: SessionHeader](uniqueKeysWithValues: found.compactMap { entry in entry.session.map { (entry.name, $0.header) } })
-    found += readEach(jsonFiles, { progress(logs.count + $0, count) }) { name in
+    found += readEach(jsonFiles, { progress(logs.count + $0, count) }) { [unreadable] name -> Entry? in
+      // Of a log that cannot be read it is no session of its own.
+      if unreadable.contains(name), let id = try? SessionID(name), isNotAnother(id) { return nil }
       // A view is listed as its log.
       if let header = headers[name], (try? directory.isView(directory.legacyPath(name), of: header)) == true { return nil }
       return try? legacyEntry(name)
@@ -72,11 +89,15 @@ public struct SessionStore: Sendable {
     return order.map { found[$0] }
   }
 
+  private func isNotAnother(_ id: SessionID) -> Bool {
+    do throws(LogError) { return try directory.jsonKind(of: id, try directory.knownHeader(of: id)) != .another } catch { return true }
+  }
+
   /// `read` of each name in its order, on two threads where there are many.
-  private func readEach<Name: Sendable>(
-    _ names: [Name], _ progress: (Int) -> Void, _ read: @escaping @Sendable (Name) -> Entry?
-  ) -> [Entry?] {
-    var found: [Entry?] = []
+  private func readEach<Name: Sendable, Found: Sendable>(
+    _ names: [Name], _ progress: (Int) -> Void, _ read: @escaping @Sendable (Name) -> Found
+  ) -> [Found] {
+    var found: [Found] = []
     progress(0)
     while found.count < names.count {
       found += mapOnTwoThreads(Array(names[found.count...].prefix(1024)), read)
@@ -124,8 +145,7 @@ public struct SessionStore: Sendable {
   /// Which session is meant, by its names alone: it may be damaged.
   package func locate(_ text: String) throws(LogError) -> Location {
     if text == "@" {
-      guard let newest = try entries().first else { throw LogError(.notFound, "there is no session in \(directory.path)") }
-      return newest.location
+      return try locateNewest()
     }
     guard SessionID.isValid(text) else { throw LogError(.invalidInput, try invalidMessage(text)) }
     let (logs, jsonFiles) = try directory.entries()
@@ -139,6 +159,19 @@ public struct SessionStore: Sendable {
       throw LogError(.ambiguous, "'\(text)' fits \(names.count) sessions; say which: \(shown)")
     }
     return location
+  }
+
+  /// One that is damaged may be the newest: as a rule what is left of it says when it was started.
+  private func locateNewest() throws(LogError) -> Location {
+    var damaged: [SessionID] = []
+    let newest = try entries(failed: { id, _ in damaged.append(id) }).first
+    var found = newest.map { (location: $0.location, startedAt: $0.startedAt) }
+    for id in damaged {
+      guard let startedAt = try directory.knownHeader(of: id).map({ JSONString($0.startedAt.description) }) else { continue }
+      if found.map({ $0.startedAt < startedAt }) ?? true { found = (.log(id), startedAt) }
+    }
+    guard let found else { throw LogError(.notFound, "there is no session in \(directory.path)") }
+    return found.location
   }
 
   /// The same, of a session that has a log.

@@ -82,6 +82,9 @@ public struct LogError: Error, Sendable, Equatable {
     fields = Fields(code, message, path, segment, sequence, offset, errno, damage)
   }
 
+  /// No more files may be open: EMFILE, ENFILE.
+  package var isOutOfFiles: Bool { errno == 24 || errno == 23 }
+
   package func at(_ path: String) -> LogError { with(message, path) }
 
   package func adding(_ text: String) -> LogError { with(message + text, path) }

@@ -32,14 +32,21 @@ struct CompactCommand: ParsableCommand {
     var failure: ExitCode?
     try reporting { () throws(LogError) in
       var out = Output()
-      for id in try ids() where out.isOpen {
+      let ids = try ids()
+      let progress = Progress("sessions compacted")
+      defer { progress.end() }
+      for (index, id) in ids.enumerated() where out.isOpen {
+        progress.update(index, of: ids.count)
         do throws(LogError) {
           let result = try storage.store.compact(id, level: level, isPlan: dryRun)
-          if result.filesBefore + result.filesRemoved > 0 || !sessions.isEmpty { try out.line(line(id, result)) }
+          guard result.filesBefore + result.filesRemoved > 0 || !sessions.isEmpty else { continue }
+          progress.end()
+          try out.line(line(id, result))
           try out.flush()
         } catch {
           // Removed since it was listed.
           if error.code == .notFound, sessions.isEmpty { continue }
+          progress.end()
           failure = fail(error)
         }
       }
@@ -55,11 +62,11 @@ struct CompactCommand: ParsableCommand {
 
   private func line(_ id: SessionID, _ result: Compaction) -> String {
     let files = { (count: Int) in count == 1 ? "1 file" : "\(count) files" }
-    let removed = result.filesRemoved > 0 ? "\(files(result.filesRemoved)) of interrupted work removed" : nil
+    let removed = result.filesRemoved > 0 ? "\(files(result.filesRemoved)) of interrupted work \(dryRun ? "would be removed" : "removed")" : nil
     guard result.filesBefore > 0 else { return "\(id)  \(removed ?? "nothing to do")" }
     let before = "\(id)  \(files(result.filesBefore)), \(sizeText(result.bytesBefore))"
     guard let after = result.bytesAfter else {
-      return "\(before): would become \(files(result.filesAfter))\(level == nil ? "" : ", where that is smaller")"
+      return "\(before): would become \(files(result.filesAfter))\(level == nil ? "" : ", where that is smaller")\(removed.map { "; \($0)" } ?? "")"
     }
     return "\(before) -> \(files(result.filesAfter)), \(sizeText(after))\(removed.map { "; \($0)" } ?? "")"
   }

@@ -27,6 +27,7 @@ struct ImportCommand: ParsableCommand {
 
   func validate() throws {
     if all, files.count > 1 { throw ValidationError("--all takes one directory.") }
+    if files.contains("") { throw ValidationError("A path must not be empty.") }
     if !all, files.isEmpty { throw ValidationError("Name files, or give --all.") }
   }
 

@@ -24,14 +24,16 @@ struct ListCommand: ParsableCommand {
   @Option(parsing: .unconditional, help: ArgumentHelp("Not after this time.", valueName: "time"), transform: endOfTime) var until: Timestamp?
 
   func run() throws {
+    var failure: ExitCode?
     try reporting { () throws(LogError) in
       var out = Output()
       let progress = Progress("names looked at")
       let entries = try storage.store.entries(progress: progress.update).filter(fits)
       progress.end()
-      if json { try printJSON(entries, to: &out) } else { try printTable(entries, to: &out) }
+      if json { failure = try printJSON(entries, to: &out) } else { try printTable(entries, to: &out) }
       try out.flush()
     }
+    if let failure { throw failure }
   }
 
   func validate() throws {
@@ -69,8 +71,10 @@ struct ListCommand: ParsableCommand {
     ]
   }
 
-  private func printJSON(_ entries: [SessionStore.Entry], to out: inout Output) throws(LogError) {
+  /// - Returns: how it failed, if one session could not be read to its end.
+  private func printJSON(_ entries: [SessionStore.Entry], to out: inout Output) throws(LogError) -> ExitCode? {
     var isFirst = true
+    var failure: ExitCode?
     func begin() throws(LogError) {
       try out.write(isFirst ? "[\n  " : ",\n  ")
       isFirst = false
@@ -90,10 +94,25 @@ struct ListCommand: ParsableCommand {
         guard let verification = try? storage.store.directory.verify(id), !verification.stopsReaders else { continue }
         var projection: SessionProjection
         do throws(LogError) { projection = try SessionProjection.open(log, of: id, level: 1) } catch { continue }
-        try begin()
-        while out.isOpen, let block = try projection.next() { try out.write(block) }
+        var hasBegun = false
+        do throws(LogError) {
+          // Removed since it was listed: nothing of it is out yet, unless it is long.
+          guard let first = try projection.next() else { continue }
+          try begin()
+          hasBegun = true
+          try out.write(first)
+          while out.isOpen, let block = try projection.next() { try out.write(block) }
+        } catch {
+          guard out.isOpen else { throw error }
+          guard hasBegun else { continue }
+          // What follows must stay readable.
+          failure = fail(error.adding("; its JSON ends before its last action"))
+          projection.stop()
+          while out.isOpen, let block = try projection.next() { try out.write(block) }
+        }
       }
     }
     try out.write(isFirst ? "[]\n" : "\n]\n")
+    return failure
   }
 }

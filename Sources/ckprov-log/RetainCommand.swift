@@ -55,7 +55,9 @@ struct RetainCommand: ParsableCommand {
     rows += report.failures.map { session, _ in [escapedForTerminal(session.name), "stays", "", "cannot be removed, see below"] }
     let count = report.removed.count == 1 ? "1 session" : "\(report.removed.count) sessions"
     var last = "\(count) \(verb), \(sizeText(report.bytesFreed))\(dryRun ? "" : " freed"); \(report.sessionsLeft) left, \(sizeText(report.bytesLeft))"
-    if let maxBytes, report.bytesLeft > maxBytes.bytes { last += ", which is more than --max-bytes: what is left has not ended, or is in use" }
+    if let maxBytes, report.bytesLeft > maxBytes.bytes {
+      last += ", which is more than --max-bytes: what is left has not ended, is in use, or cannot be read or removed"
+    }
     return table(rows, rightAligned: [2]) + [last]
   }
 

@@ -200,7 +200,7 @@ struct CatTests {
   }
 
   @Test(
-    arguments: ["-f -r s", "-f --all", "--cursor-file c -n 1 s", "--cursor-file c -r s", "", "outcome=failed"].map {
+    arguments: ["-f -r s", "--cursor-file c -n 1 s", "--cursor-file c -r s", "", "outcome=failed"].map {
       $0.split(separator: " ").map(String.init)
     })
   func whatDoesNotGoTogether(_ arguments: [String]) async throws {

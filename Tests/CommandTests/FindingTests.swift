@@ -108,6 +108,21 @@ struct FindingTests {
     #expect(result.text == expected, "\(result.errors)")
   }
 
+  /// Another one than the newest must not be meant by it.
+  @Test func aDamagedSessionIsTheNewestAllTheSame() async throws {
+    for (number, id) in ["s1", "s2"].enumerated() {
+      try #require(await bench.record(id, [action(id)], "--started-at", "2026-03-14T20:00:0\(number).000000Z").status == 0)
+    }
+    let segment = bench.logPath("s2") + "/00000000000000000000.seg"
+    var bytes = try bench.bytes(segment)
+    bytes[bytes.count - 100] ^= 1
+    try DiskFileSystem().write(bytes, to: segment)
+    #expect(try await bench.run("path", "@").text.contains("s2.log"))
+    #expect(try await bench.run("list").text.contains("s2") == false)
+    let all = try await bench.run("cat", "--all")
+    #expect(all.status == 65 && all.text.contains("s1") && all.errors.contains("s2.log/"), "\(all.errors)")
+  }
+
   @Test func readersMakeNothing() async throws {
     for arguments in [["list"], ["list", "--json"], ["verify"], ["project", "x"], ["cat", "x"], ["show", "x"]] {
       _ = try await bench.run(arguments, input: [])

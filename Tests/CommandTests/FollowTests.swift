@@ -67,4 +67,63 @@ struct FollowTests {
     let result = try await bench.shell("timeout 60 $C cat --follow s1 | head -n 1; echo ${PIPESTATUS[0]}")
     #expect(result.text.hasSuffix("\n0\n"), "\(result.text)")
   }
+
+  // MARK: All sessions
+
+  /// What is there, then what comes in sessions that were open, that are taken up again, and that are new.
+  @Test(arguments: [[], ["-n", "1"]])
+  func followsAllSessions(_ options: [String]) async throws {
+    try #require(await bench.record("closed", [action("c1")], "--view", "never").status == 0)
+    try #require(await bench.record("open", [action("o1")], "--no-close", "--view", "never").status == 0)
+    let bench = bench
+    let followed = try await bench.recording(["cat", "--all", "-f", "-o", "json"] + options) { program in
+      func expect(_ notes: String...) async throws {
+        for note in notes {
+          let line = try #require(try await program.line())
+          #expect(try json(Array(line.utf8))["note"].text == note)
+        }
+      }
+      if options.isEmpty { try await expect("c1") }
+      try await expect("o1")
+      try #require(await bench.run("record", "--resume", "open", "--view", "never", input: action("o2") + "\n" + action("o3")).status == 0)
+      try await expect("o2", "o3")
+      _ = try await bench.recording(newSession("new") + ["--ack", "--view", "never"]) { writer in
+        #expect(try await writer.line() == "new")
+        for number in 1...3 {
+          try await writer.write(action("n\(number)") + "\n")
+          try await expect("n\(number)")
+        }
+      }
+      try #require(await bench.run("record", "--resume", "closed", "--view", "never", input: action("c2")).status == 0)
+      try await expect("c2")
+      try #require(await bench.run("rm", "open").status == 0)
+      try #require(await bench.record("last", [action("l1")]).status == 0)
+      try await expect("l1")
+      try program.terminate()
+    }
+    #expect(followed.status != 0 && followed.errors == "", "\(followed.errors)")
+  }
+
+  /// Where the system watches no directories, they are looked at now and then.
+  @Test(arguments: [["project", "--follow", "--all"], ["cat", "--follow", "--all"]])
+  func withoutWatches(_ arguments: [String]) async throws {
+    guard try await bench.shell("command -v strace").status == 0 else {
+      print("SKIPPED: without strace nothing can be made to fail")
+      return
+    }
+    try #require(await bench.record("s1", [action("1")], "--no-close", "--view", "never").status == 0)
+    for call in ["inotify_add_watch", "inotify_init1"] {
+      let script = """
+        wait_for() { for _ in $(seq 600); do if grep -q "$1" out "\(bench.viewPath("s1"))" 2> /dev/null; then return; fi; sleep 0.1; done; exit 9; }
+        strace -f -qq -o trace -e inject=\(call):error=ENOSPC sh -c 'echo $$ > pid; exec "$@"' - "$C" \(arguments.joined(separator: " ")) > out & tracer=$!
+        wait_for '"note": *"1"'
+        echo '\(action("\(call)"))' | "$C" record --resume s1 --no-close --view never > resumed
+        wait_for '"note": *"\(call)"'
+        kill $(cat pid); wait $tracer; rm -f "\(bench.viewPath("s1"))"
+        grep -q ENOSPC trace
+        """
+      let result = try await bench.shell(script)
+      #expect(result.status == 0, "\(call): \(result.status) \(result.errors)")
+    }
+  }
 }

@@ -228,6 +228,32 @@ struct ImportAllTests {
     #expect(throws: LogError.self) { try sessions.importAll { _ in Issue.record("there is room for nothing") } }
     #expect(try bench.names == ["s1.json", "s2.json", "s3.json"])
   }
+
+  /// Of the same session, as far as its id, its times and its last seq say.
+  @Test func aFileThatDiffersFromItsLogIsNamed() async throws {
+    let directory = try await moveAway("s1")
+    try DiskFileSystem().write(try bench.bytes("\(directory)/s1.json"), to: "\(directory)/t1.json")
+    #expect(try await bench.run("import", "--all", directory).status == 0)
+    try change("\(directory)/t1.json", #""note": "s1""#, #""note": "S1""#)
+    for _ in 0..<2 {
+      let result = try await bench.run("import", "--all", directory)
+      #expect(
+        result.status == 73 && result.text == "" && result.errors.contains("t1.json") && result.errors.contains("differs from it"), "\(result.errors)"
+      )
+    }
+    try #require(await bench.run("rm", "s1").status == 0)
+    let result = try await bench.run("import", "--all", directory)
+    #expect(result.status == 73 && result.text == "s1\n" && result.errors.contains("t1.json"), "\(result.errors)")
+  }
+
+  /// Each log that is being made holds files open.
+  @Test func fewFilesMayBeOpen() async throws {
+    for number in 10..<90 { try await bench.makeLegacy("n\(number)", [action("a")]) }
+    let result = try await bench.shell("ulimit -n 60; \"$C\" import --all")
+    #expect(result.status == 0 && result.text.split(separator: "\n").count == 83, "\(result.errors)")
+    let retained = try await bench.shell("ulimit -n 60; \"$C\" retain --keep 0")
+    #expect(retained.status == 0 && retained.text.hasSuffix("; 0 left, 0 B\n"), "\(retained.errors)")
+  }
 }
 
 extension [UInt8] {

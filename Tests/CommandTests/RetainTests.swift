@@ -101,11 +101,24 @@ struct RetainTests {
     #expect(failed["session_id"].text == "s1" && failed["message"].text.contains("Permission denied"))
   }
 
+  /// What the log beside a JSON file is can't be known then: the file was taken for a session of its own, and went.
+  @Test func aViewStaysWhereItsLogCannotBeRead() async throws {
+    try #require(await runProgram("chmod", ["-R", "a+rwX", bench.storage.path]).status == 0)
+    _ = try await bench.record("view", [action("a")])
+    try #require(await runProgram("chmod", ["a+w", bench.sessions]).status == 0)
+    try #require(await runProgram("chmod", ["0600", "\(bench.logPath("view"))/00000000000000000000.seg"]).status == 0)
+    let result = try await bench.run(["retain", "--hours", "0"], input: [], isPrivileged: false)
+    #expect(result.status == 77 && result.errors.contains("view.log"), "\(result.errors)")
+    #expect(try bench.names.contains("view.json") && bench.names.contains("view.log"))
+    #expect(try await !bench.run("stats", "--disk-usage", isPrivileged: false).text.contains("\nview "))
+  }
+
   @Test func sizeThatCannotBeReachedIsSaid() async throws {
     _ = try await bench.run("record", "--resume", "s4", "--no-close", input: action("b"))
     let result = try await bench.run("retain", "--max-bytes", "10")
     #expect(result.status == 0)
-    #expect(result.text.hasSuffix(", which is more than --max-bytes: what is left has not ended, or is in use\n"), "\(result.text)")
+    let reason = ", which is more than --max-bytes: what is left has not ended, is in use, or cannot be read or removed\n"
+    #expect(result.text.hasSuffix(reason), "\(result.text)")
     #expect(try bench.names == ["s4.log"])
   }
 

@@ -203,6 +203,47 @@ struct OverlapTests {
     }
   }
 
+  /// What it claims can't be: neither is there room for so many frames before it, nor does the next file begin behind. Only that frame is lost.
+  @Test(arguments: [12, 14, FrameHeader.sequenceMax] as [UInt64], [KnownLog.Layout.raw, .olderSealed, .allSealed])
+  func aFrameThatClaimsTooMuchHidesNoOther(_ claim: UInt64, _ layout: KnownLog.Layout) throws {
+    let (known, disk) = (KnownLog.of(layout), KnownLog.of(layout).disk())
+    let file = known.files[0]
+    var raw = known.segments[0].bytes
+    Forger.store(claim, 7, at: known.frames[3].offset + 16, in: &raw)
+    Forger.sealFrame(at: known.frames[3].offset, salt: known.segments[0].header.salt, in: &raw)
+    disk.set(known.path(file.name), file.name.isSealed ? try seal(raw) : raw + file.bytes[raw.count...])
+    let found = try KnownLog.sessions(on: disk).verify(KnownLog.id)
+    #expect(found.isDamaged && found.actions == 7, "\(found.problems)")
+    let recovery = try KnownLog.sessions(on: disk).recover(KnownLog.id, .salvage)
+    #expect(recovery.kept == 7 && recovery.lost == [2...2], "\(recovery)")
+    #expect(try KnownLog.sessions(on: disk).verify(KnownLog.id, isDeep: true).problems.isEmpty)
+  }
+
+  /// Exactly one file begins inside a sealed one and ends behind it, for its name is wrong: it ended every reader, and a compaction took it away.
+  @Test(arguments: [true, false])
+  func aFileOfAWrongNameIsNamedAndStays(_ isSealed: Bool) throws {
+    let disk = known.disk()
+    disk.set(known.path(wide), try sealed(0..<1))
+    try disk.remove(path(0))
+    let first = known.segments[1].header.firstSequence
+    let wrong = SegmentFileName(firstSequence: first - 1, isSealed: isSealed)
+    disk.set(known.path(wrong), isSealed ? try sealed(1..<2) : known.segments[1].bytes)
+    try disk.remove(path(first))
+    try expectError(disk, "misnamed")
+    let sessions = KnownLog.sessions(on: disk)
+    #expect(try sessions.verify(KnownLog.id).problems.contains { $0.segment == wrong.description })
+    let log = KnownLog.log(on: disk)
+    let before = try log.segments().map { ($0, disk.bytes(log.path(of: $0.description))) }
+    do throws(LogError) {
+      _ = try log.compact(KnownLog.id)
+      Issue.record("it was compacted")
+    } catch {
+      #expect(error.code == .corrupt && error.segment == wrong.description && error.message.contains("both stay"), "\(error)")
+    }
+    #expect(try log.segments() == before.map(\.0) && before.allSatisfy { disk.bytes(log.path(of: $0.0.description)) == $0.1 })
+    #expect(try sessions.recover(KnownLog.id, .salvage).kept == 8)
+  }
+
   @Test func aFileTwiceIsNamed() throws {
     for (source, target) in [(0, 2), (1, 0), (2, 1)] {
       let disk = known.disk()

@@ -143,6 +143,55 @@ struct CompactionTests {
 
   // MARK: What it leaves alone
 
+  /// Beside a file that has gone on stands a sealed one, of a copy that was closed earlier: it seemed to hold what the longer one holds.
+  @Test func aFileThatHoldsMoreThanTheSealedOneStays() throws {
+    let prov = try storage.start("a")
+    for _ in 0..<3 { try prov.recordAction(action()) }
+    try prov.sync()
+    let other = try Storage()
+    try other.sessions.make()
+    _ = try disk.makeDirectory(try other.log("a").path)
+    let raw = try storage.segment("a")
+    let name = try storage.log("a").segments()[0].description
+    try disk.write(try disk.bytes(of: raw), to: other.log("a").path(of: name))
+    try other.resume("a").close()
+    _ = try other.log("a").compact(try SessionID("a"))
+    for _ in 0..<6 { try prov.recordAction(action()) }
+    try prov.close()
+    let sealed = try #require(try other.log("a").segments().first)
+    let foreign = try storage.log("a").path(of: sealed.description)
+    try disk.write(try disk.bytes(of: other.log("a").path(of: sealed.description)), to: foreign)
+    let error = try #require(logError { try compact() })
+    #expect(error.code == .corrupt && error.message.contains("both stay"), "\(error)")
+    #expect(try storage.log("a").segments().count == 2)
+    try disk.remove(foreign)
+    #expect(try storage.seqs("a") == Array(1...9))
+  }
+
+  /// What a crash left far behind the frames is kept without reading the zeros before it.
+  @Test func evidenceBehindAHole() async throws {
+    try storage.start("a").recordAction(action())
+    let (path, size) = (try storage.segment("a"), UInt64(900 << 20))
+    let end = try disk.status(of: path)!.size
+    let file = try disk.open(path, for: .readingAndWriting)
+    try file.truncate(to: size)
+    try [7 as UInt8].withRawBytes { bytes throws(LogError) in try file.writeAll(bytes, at: size - 4096) }
+    try storage.resume("a").close()
+    try compact()
+    #expect(try storage.log("a").segments().allSatisfy(\.isSealed))
+    let name = try #require(try names().first { $0.hasSuffix(".aside") })
+    let aside = try disk.open(storage.log("a").path(of: name), for: .reading)
+    let kept = try readBytes(of: aside, at: size - 4096 - end, count: 64)
+    #expect(kept.contains(7), "\(kept)")
+    #expect(try await blocks(of: aside.path) < 8192)
+    #expect(try storage.verify("a").problems.isEmpty)
+  }
+
+  /// Of 512 bytes.
+  private func blocks(of path: String) async throws -> Int {
+    try #require(Int(await runProgram("stat", ["-c", "%b", path]).text.dropLast()))
+  }
+
   @Test func fileOfALivingWriterStaysAndGoesOn() throws {
     let prov = try record(closing: false)
     let newest = try storage.segment("a")

@@ -37,6 +37,27 @@ struct ProjectionTests {
     }
   }
 
+  /// Removed while it is read: whoever has printed a part of it ends it, so that what is around it stays readable.
+  @Test func whatIsRemovedMeanwhileIsEndedWhole() throws {
+    let prov = try storage.start("a", storage.options { $0.segmentSizeMax = 1 << 20 })
+    let note = JSONString(String(repeating: "n", count: 20_000))
+    for _ in 0..<500 { try prov.recordAction(action(note: note)) }
+    try prov.close()
+    var projection = try SessionProjection.open(try storage.log("a"), of: try SessionID("a"))
+    var json = Array(try #require(try projection.next()))
+    try storage.sessions.remove(try SessionID("a"))
+    do throws(LogError) {
+      while let block = try projection.next() { json += Array(block) }
+      Issue.record("nothing was noticed")
+    } catch {
+      #expect(error.code == .notFound, "\(error)")
+    }
+    projection.stop()
+    while let block = try projection.next() { json += Array(block) }
+    let found = try seqs(try object(json))
+    #expect(!found.isEmpty && found == (1...found.count).map { .integer(Int64($0)) })
+  }
+
   /// What a writer adds after the projection began is not in it.
   @Test func projectionIsOfOneMoment() throws {
     let prov = try storage.start("a")

@@ -199,6 +199,28 @@ struct RetainTests {
     #expect(try names == [])
   }
 
+  /// A creation that did not finish is no session; the one that the reference has left under its name is.
+  @Test func anUnstartedLogGoesWithoutTheSessionBesideIt() throws {
+    try session("other", hoursAgo: 1)
+    let json = String(decoding: try disk.bytes(of: path("other.json")), as: UTF8.self)
+    _ = try disk.makeDirectory(path("deadbeef.log"))
+    try touch("deadbeef.log", 9)
+    try legacy("deadbeef", Array(json.replacing("\"other\"", with: "\"deadbeef\"").utf8), hoursAgo: 1)
+    #expect(try retain(RetentionRules(hours: 5)).sessionsLeft == 2)
+    #expect(try names == ["deadbeef.json", "other.json", "other.log"])
+  }
+
+  /// Others go in its place.
+  @Test func whatCannotBeRemovedKeepsNothingElse() throws {
+    let sizes = try (1...6).map { try session("s\($0)", hoursAgo: Double(10 - $0)) }
+    _ = try disk.makeDirectory(path("s1.log/sub"))
+    try age("s1", 9)
+    let all = try retain(RetentionRules()).bytesLeft
+    let report = try retain(RetentionRules(bytesMax: all - sizes[1]))
+    #expect(report.failures.map(\.session.name) == ["s1"] && report.removed.map(\.session.name) == ["s2"], "\(report)")
+    #expect(report.bytesLeft == all - sizes[1])
+  }
+
   /// A JSON file beside a log of the same name that is not its view: under the rules for itself.
   @Test func anotherSessionOfTheSameNameIsItsOwn() throws {
     try session("other", hoursAgo: 1)

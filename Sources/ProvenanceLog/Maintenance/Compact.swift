@@ -29,7 +29,8 @@ extension SessionStore {
     let log = directory.log(of: id)
     let rules = CompactionRules(level: level)
     var result = Compaction(bytesAfter: isPlan ? nil : 0)
-    let steps = isPlan ? try log.planCompaction(of: id, rules) : try log.compact(id, rules) { result.filesRemoved = $0.count }
+    func tellRemoved(_ names: [String]) { result.filesRemoved = names.count }
+    let steps = isPlan ? try log.planCompaction(of: id, rules, tellRemoved: tellRemoved) : try log.compact(id, rules, tellRemoved: tellRemoved)
     for step in steps {
       result.filesBefore += step.files.count
       result.filesAfter += 1

@@ -65,13 +65,17 @@ extension SessionsDirectory {
       do throws(LogError) {
         switch session {
         case .log(let id):
+          // As long as it is not known what the log is, the JSON beside it is left alone.
+          let hasJSON = legacy.remove(id.description) != nil
           guard let use = try log(of: id).use() else { continue }
           var viewBytes: UInt64 = 0
-          // Beside a log that was never started it is a session.
-          if use.isStarted, legacy.contains(id.description), let json = try fileSystem.status(of: viewPath(id)), json.kind == .file {
+          if !use.isStarted {
+            // Beside a log that was never started it is a session.
+            if hasJSON { legacy.insert(id.description) }
+          } else if hasJSON, let json = try fileSystem.status(of: viewPath(id)), json.kind == .file {
             let kind = min(use.modified, json.modified) < limit ? try jsonKind(of: id, try knownHeader(of: id)) : .view
             if kind == .view { viewBytes = json.size }
-            if kind != .another { legacy.remove(id.description) }
+            if kind == .another { legacy.insert(id.description) }
           }
           uses.append(DiskUse(session: session, modified: use.modified, logBytes: use.bytes, jsonBytes: viewBytes, isStarted: use.isStarted))
         case .legacy(let name):

@@ -39,7 +39,13 @@ extension SessionsDirectory {
     for (index, name) in files.enumerated() {
       progress(index, files.count)
       do throws(LogError) {
-        guard let log = try importIfMissing(name, from: place, behind: batch) else { continue }
+        let log: ImportedLog?
+        do throws(LogError) { log = try importIfMissing(name, from: place, behind: batch) } catch let error where error.isOutOfFiles && !batch.isEmpty
+        {
+          try finishBatch()
+          log = try importIfMissing(name, from: place, behind: batch)
+        }
+        guard let log else { continue }
         batch.append(log)
       } catch {
         guard error.code == .noSpace else {
@@ -66,10 +72,25 @@ extension SessionsDirectory {
         throw LogError(
           .invalidInput, "this is session '\(id)', and not named so: it would not be the view of its log; rename it, or move it away", path: file)
       }
-      let session = batch.first { $0.id == id }?.session ?? (try? log(of: id).state(of: id).checkpoint)
-      if let session, outline.isView(of: session.header), try !outline.holdsMore(than: session.summary) { return nil }
+      let unnamed = batch.first { $0.id == id }
+      let session = unnamed?.session ?? (try? log(of: id).state(of: id).checkpoint)
+      if let session, outline.isView(of: session.header), try !outline.holdsMore(than: session.summary) {
+        // Another file may say something else of the same session.
+        if place != nil, try outline.endsAs(session.summary) { try checkIsSame(file, as: unnamed?.made.log ?? log(of: id), id) }
+        return nil
+      }
     }
     return try importLog(of: file, makesDirectory: batch.isEmpty)
+  }
+
+  private func checkIsSame(_ path: String, as log: LogDirectory, _ id: SessionID) throws(LogError) {
+    let bytes = try readBytes(of: try fileSystem.open(path, for: .reading), at: 0)
+    do throws(LogError) {
+      try bytes.withRawBytes { json throws(LogError) in try checkProjection(of: log, id, gives: json) }
+    } catch let error where error.code == .invalidInput {
+      throw LogError(
+        .alreadyExists, "session '\(id)' has a log already, and this file differs from it; it is left alone", path: path, offset: error.offset)
+    }
   }
 
   /// The log of a session that the reference wrote, without its name.
@@ -238,16 +259,25 @@ private struct LegacySession {
     guard parser.next() == UInt8(ascii: "[") else { throw parser.failure("actions must be an array") }
     try parser.enter()
     var isFirst = true
-    while try parser.nextElement(isFirst: isFirst) {
+    func place(_ error: LogError) -> LogError {
+      LogError(error.code, error.message, path: error.path, offset: UInt64(actionsOffset) + (error.offset ?? UInt64(parser.position)))
+    }
+    while true {
+      let action: JSONValue
+      do throws(LogError) {
+        guard try parser.nextElement(isFirst: isFirst) else { break }
+        action = try parser.value()
+      } catch {
+        throw place(error)
+      }
       isFirst = false
-      let action = try parser.value()
       let payload = try action.compactJSON()
       do throws(LogError) {
         guard !action.hasNullMember else { throw LogError(.invalidInput, "a member is null, and the reference writes none such; it is left alone") }
         _ = try payload.withRawBytes { bytes throws(LogError) in try ActionRecord(payload: bytes) }
         try payload.withRawBytes { bytes throws(LogError) in try log.append(.action, bytes) }
       } catch {
-        guard error.code == .corrupt || error.code == .invalidInput else { throw error }
+        guard error.code == .corrupt || error.code == .invalidInput else { throw error.code == .tooLarge ? place(error) : error }
         throw LogError(.invalidInput, error.message, offset: UInt64(actionsOffset + parser.position))
       }
     }

@@ -69,32 +69,40 @@ extension SessionsDirectory {
     report.bytesLeft = candidates.reduce(0) { $0 + $1.bytes }
     var excess = rules.keep.map { max(0, report.sessionsLeft - $0) } ?? 0
     var batch: [Removal] = []
-    for candidate in candidates {
-      let isExcess = candidate.isStarted && excess > 0
-      if isExcess { excess -= 1 }
-      let rule: RetentionReport.Rule
-      if let oldest, Double(candidate.modified) < oldest {
-        rule = .hours
-      } else if isExcess {
-        rule = .keep
-      } else if let bytesMax = rules.bytesMax, report.bytesLeft > bytesMax, isEnded(candidate.session) {
-        rule = .bytesMax
-      } else {
-        continue
-      }
-      do throws(LogError) {
-        guard let locks = isDryRun ? (try isInUse(candidate.session) ? nil : []) : try lock(candidate) else {
-          report.inUse.append(candidate.session)
+    var isHandled = Array(repeating: false, count: candidates.count)
+    var isTooLarge = false
+    repeat {
+      let failureCount = report.failures.count
+      for (index, candidate) in candidates.enumerated() where !isHandled[index] {
+        let isExcess = candidate.isStarted && excess > 0
+        if isExcess { excess -= 1 }
+        let rule: RetentionReport.Rule
+        if let oldest, Double(candidate.modified) < oldest {
+          rule = .hours
+        } else if isExcess {
+          rule = .keep
+        } else if let bytesMax = rules.bytesMax, report.bytesLeft > bytesMax, isEnded(candidate.session) {
+          rule = .bytesMax
+        } else {
           continue
         }
-        batch.append(Removal(use: candidate, rule: rule, locks: locks))
-        report.forget(candidate)
-        if batch.count == Removal.batchMax { remove(&batch, isDryRun: isDryRun, &report) }
-      } catch {
-        if error.code != .notFound { report.failures.append((candidate.session, error)) }
+        isHandled[index] = true
+        do throws(LogError) {
+          guard let locks = try isDryRun ? plan(candidate) : lock(candidate, makingRoom: { remove(&batch, isDryRun: false, &report) }) else {
+            report.inUse.append(candidate.session)
+            continue
+          }
+          batch.append(Removal(use: candidate, rule: rule, locks: locks))
+          report.forget(candidate)
+          if batch.count == Removal.batchMax { remove(&batch, isDryRun: isDryRun, &report) }
+        } catch {
+          if error.code != .notFound { report.failures.append((candidate.session, error)) }
+        }
       }
-    }
-    remove(&batch, isDryRun: isDryRun, &report)
+      remove(&batch, isDryRun: isDryRun, &report)
+      // In the place of what could not be removed others go.
+      isTooLarge = report.failures.count > failureCount && rules.bytesMax.map { report.bytesLeft > $0 } ?? false
+    } while isTooLarge
     return report
   }
 
@@ -125,6 +133,8 @@ extension SessionsDirectory {
         // Not found: another one has removed it meanwhile.
         guard error.code != .notFound else { continue }
         report.remember(use)
+        // Its view may be gone.
+        if use.jsonBytes > 0, (try? fileSystem.status(of: legacyPath(use.session.name))) == nil { report.bytesLeft -= use.jsonBytes }
         report.failures.append((use.session, error))
       } else {
         report.removed.append(.init(session: use.session, lastWritten: use.lastWritten, bytes: use.bytes, rule: removal.rule))
@@ -147,11 +157,15 @@ extension SessionsDirectory {
     }
     var aside: [SessionID: LogDirectory] = [:]
     var headers: [SessionID: SessionHeader] = [:]
+    var started: Set<SessionID> = []
     each { session throws(LogError) in
       switch session {
       case .log(let id):
         let log = log(of: id)
         try checkCanBeDeleted(log)
+        // Beside a log that was never started the JSON is a session.
+        guard try !log.segments().isEmpty else { return }
+        started.insert(id)
         headers[id] = try knownHeader(of: id)
         try takeView(of: id, headers[id])
       case .legacy(let name): try fileSystem.remove(legacyPath(name))
@@ -164,7 +178,7 @@ extension SessionsDirectory {
       try fileSystem.rename(logPath(id), to: removed.path)
       aside[id] = removed
       // Somebody may have written it again meanwhile; who does so from now on finds the log gone, and takes it back.
-      try takeView(of: id, headers[id])
+      if started.contains(id) { try takeView(of: id, headers[id]) }
     }
     sync()
     each { session throws(LogError) in
@@ -223,6 +237,16 @@ extension SessionsDirectory {
       // Nobody has ever taken a lock in it.
     }
     return false
+  }
+
+  private func plan(_ use: DiskUse) throws(LogError) -> [LogLock]? { try isInUse(use.session) ? nil : [] }
+
+  /// The same, after others were removed if no more files may be open.
+  private func lock(_ use: DiskUse, makingRoom makeRoom: () -> Void) throws(LogError) -> [LogLock]? {
+    do throws(LogError) { return try lock(use) } catch let error where error.isOutOfFiles {
+      makeRoom()
+      return try lock(use)
+    }
   }
 
   /// Keeps all others from a session.

@@ -24,6 +24,8 @@ package struct SessionProjection: ~Copyable {
   private var ready: [PrintedActions] = []
   private let (theirs, mine): (PrintedActions, PrintedActions)
   private let helper = Helper()
+  /// An error came before what stands in `output` was given out.
+  private var isUnsent = false
   /// What was given out last is the JSON of the first of them.
   private var isLent = false
 
@@ -77,7 +79,7 @@ package struct SessionProjection: ~Copyable {
 
   /// The next bytes of the JSON, valid until it is called again; `nil` at the end.
   package mutating func next() throws(LogError) -> UnsafeRawBufferPointer? {
-    output.removeAll()
+    if isUnsent { isUnsent = false } else { output.removeAll() }
     if isLent {
       ready[0].dropJSON()
       isLent = false
@@ -110,6 +112,12 @@ package struct SessionProjection: ~Copyable {
       }
     }
     return output.count == 0 ? nil : output.bytes
+  }
+
+  /// Behind an error: the JSON ends with the actions that were read whole.
+  package mutating func stop() {
+    isAtEnd = true
+    isUnsent = true
   }
 
   // MARK: Parts

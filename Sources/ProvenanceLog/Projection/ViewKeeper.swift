@@ -40,7 +40,7 @@ package struct ViewKeeper: ~Copyable {
       for (id, time) in due where time <= now { try write(id) }
       if only != nil, watched.isEmpty, due.isEmpty { return }
       let wait = due.values.min().map { max(1, ($0 - .now) / .milliseconds(1)) }
-      let changed = changes.wait(milliseconds: wait.map { Int32(clamping: Int64($0.rounded(.up))) })
+      let changed = changes.wait(milliseconds: wait.map { Int32(clamping: Int64($0.rounded(.up))) }).changed
       isKnown = changed != nil
       for change in changed ?? [] { take(change) }
     }
@@ -80,7 +80,12 @@ package struct ViewKeeper: ~Copyable {
         try directory.writeView(of: id)
         due[id] = .now + Self.pause
       }
-      if session.summary.end != nil { forget(id) }
+      if session.summary.end != nil {
+        forget(id)
+      } else if watched[id] == nil, due[id] == nil {
+        // The system watches no more directories.
+        due[id] = .now + Self.pause
+      }
       failed[id] = nil
     } catch {
       // Not found: not started yet, or removed.
