@@ -63,22 +63,16 @@ public struct SessionStore: Sendable {
     let (logs, jsonFiles) = try directory.entries()
     let count = logs.count + jsonFiles.count
     var found: [Entry] = []
-    var unreadable: Set<String> = []
     let results = readEach(logs, { progress($0, count) }) { id in Result { () throws(LogError) in try logEntry(id) } }
     for (id, result) in zip(logs, results) {
       switch result {
       case .success(let entry): found.append(entry)
-      case .failure(let error):
-        guard error.code != .notFound else { continue }
-        unreadable.insert(id.description)
-        failed(id, error)
+      case .failure(let error): if error.code != .notFound { failed(id, error) }
       }
     }
     let headers = [String: SessionHeader](uniqueKeysWithValues: found.compactMap { entry in entry.session.map { (entry.name, $0.header) } })
-    found += readEach(jsonFiles, { progress(logs.count + $0, count) }) { [unreadable] name -> Entry? in
-      // Of a log that cannot be read it is no session of its own.
-      if unreadable.contains(name), let id = try? SessionID(name), isNotAnother(id) { return nil }
-      // A view is listed as its log.
+    found += readEach(jsonFiles, { progress(logs.count + $0, count) }) { name -> Entry? in
+      // A view is listed as its log; it stands for one that cannot be read.
       if let header = headers[name], (try? directory.isView(directory.legacyPath(name), of: header)) == true { return nil }
       return try? legacyEntry(name)
     }.compactMap { $0 }
@@ -87,10 +81,6 @@ public struct SessionStore: Sendable {
       found[$0].startedAt == found[$1].startedAt ? found[$0].name < found[$1].name : found[$0].startedAt > found[$1].startedAt
     }
     return order.map { found[$0] }
-  }
-
-  private func isNotAnother(_ id: SessionID) -> Bool {
-    do throws(LogError) { return try directory.jsonKind(of: id, try directory.knownHeader(of: id)) != .another } catch { return true }
   }
 
   /// `read` of each name in its order, on two threads where there are many.
@@ -166,6 +156,7 @@ public struct SessionStore: Sendable {
     var damaged: [SessionID] = []
     let newest = try entries(failed: { id, _ in damaged.append(id) }).first
     var found = newest.map { (location: $0.location, startedAt: $0.startedAt) }
+    if let name = newest?.name, let id = damaged.first(where: { $0.description == name }) { found?.location = .log(id) }
     for id in damaged {
       guard let startedAt = try directory.knownHeader(of: id).map({ JSONString($0.startedAt.description) }) else { continue }
       if found.map({ $0.startedAt < startedAt }) ?? true { found = (.log(id), startedAt) }
