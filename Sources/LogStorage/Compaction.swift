@@ -188,24 +188,34 @@ extension LogDirectory {
   /// What stands behind the frames of a raw file is evidence of a crash: it stays under a name of its own. A mark alone, which a drop or a close has left, is none.
   private func keepRest(from end: UInt64, of name: SegmentFileName, salt: UInt32) throws(LogError) {
     let file = try fileSystem.open(path(of: name.description), for: .reading)
-    var start = end
     let mark = try readBytes(of: file, at: end, count: FrameHeader.size).withUnsafeBytes { FrameHeader($0, salt: salt) }
-    if let mark, mark.kind == .mark { start += UInt64(mark.frameSize) }
+    let behindMark = mark?.kind == .mark ? end + UInt64(mark!.frameSize) : end
     let aside = path(of: ".\(name).aside")
     if try fileSystem.status(of: aside) != nil { try fileSystem.remove(aside) }
-    var kept: (any File)?
-    // Zeros stay holes.
-    while let data = try file.nextData(from: start) {
-      let block = try readBytes(of: file, at: max(start, data), count: 1 << 18)
-      guard !block.isEmpty else { break }
-      if block.contains(where: { $0 != 0 }) {
-        if kept == nil { kept = try fileSystem.create(aside) }
-        let place = max(start, data) - end
-        try block.withRawBytes { bytes throws(LogError) in try kept!.writeAll(bytes, at: place) }
-      }
-      start = max(start, data) + UInt64(block.count)
+    guard let first = try nextBlock(of: file, from: behindMark) else { return }
+    let kept = try fileSystem.create(aside)
+    // The mark too, if there is one. Zeros stay holes.
+    var block: (start: UInt64, bytes: [UInt8])? = (end, try readBytes(of: file, at: end, count: Int(behindMark - end)))
+    var next: (start: UInt64, bytes: [UInt8])? = first
+    while let (start, bytes) = block {
+      try bytes.withRawBytes { bytes throws(LogError) in try kept.writeAll(bytes, at: start - end) }
+      block = next
+      next = if let (start, bytes) = next { try nextBlock(of: file, from: start + UInt64(bytes.count)) } else { nil }
     }
-    try kept?.sync()
+    try kept.sync()
+  }
+
+  /// The next bytes of a file that are not all zero, and where they stand; `nil` if there are none.
+  private func nextBlock(of file: any File, from start: UInt64) throws(LogError) -> (start: UInt64, bytes: [UInt8])? {
+    var start = start
+    while let data = try file.nextData(from: start) {
+      start = max(start, data)
+      let bytes = try readBytes(of: file, at: start, count: 1 << 18)
+      if bytes.isEmpty { return nil }
+      if bytes.contains(where: { $0 != 0 }) { return (start, bytes) }
+      start += UInt64(bytes.count)
+    }
+    return nil
   }
 
   private func isIndexMended(_ name: SegmentFileName, by temporary: String) throws(LogError) -> Bool {

@@ -55,8 +55,8 @@ package struct LogReader: ~Copyable {
   /// Every frame with a lower sequence is known to be on stable storage.
   package internal(set) var vouchedBelow: UInt64 = 0
   package internal(set) var nextSequence: UInt64 = 0
-  /// Of the last action that `next` gave.
-  var lastSeq: Int64 = 0
+  /// Of the last action that `next` gave; 0 before it.
+  package internal(set) var lastSeq: Int64 = 0
   /// Set when `next` has returned `nil`.
   package private(set) var ending: LogEnding?
 

@@ -353,9 +353,8 @@ extension LogReader {
   package mutating func nextAction(_ filter: ActionFilter) throws(LogError) -> Bool {
     while let frame = try next() {
       guard frame.kind == .action else { continue }
-      let payload = try payload
-      if try filter.contains(action: payload) { return true }
-      if try ActionOutline(payload: payload).seq > filter.seqs.upperBound { return false }
+      if try filter.contains(action: try payload) { return true }
+      if lastSeq > filter.seqs.upperBound { return false }
     }
     return false
   }

@@ -91,7 +91,7 @@ struct Printing: ~Copyable {
     while out.isOpen, try actions.nextPayload() {
       let payload = try actions.payload
       if try selection.wants(payload) { try printer.print(payload, of: session.name, to: &out) }
-      if cursor != nil { cursor!.advance(session.name, to: try ActionOutline(payload: payload).seq) }
+      if cursor != nil { cursor!.advance(session.name, to: try seq(ofAction: payload)) }
     }
     if case .log(let id) = session {
       if actions.bytesInDoubt > 0 { try out.flush() }
@@ -150,7 +150,7 @@ struct Printing: ~Copyable {
       let payload = try actions.payload
       guard try selection.wants(payload) else { continue }
       if wanted.count / 2 >= count { wanted.removeFirst(wanted.count - count) }
-      wanted.append(try ActionOutline(payload: payload).seq)
+      wanted.append(try seq(ofAction: payload))
     }
     return wanted.suffix(count)
   }
@@ -173,8 +173,7 @@ struct Printing: ~Copyable {
         if frame.kind == .sessionClosed { isClosed = true }
         guard frame.kind == .action else { continue }
         isClosed = false
-        let payload = try reader.payload
-        let seq = try ActionOutline(payload: payload).seq
+        let (payload, seq) = (try reader.payload, reader.lastSeq)
         if seq > seqs.upperBound { return }
         guard try filter.contains(action: payload) else { continue }
         if try selection.wants(payload) { try printer.print(payload, of: id.description, to: &out) }
@@ -233,8 +232,7 @@ struct Printing: ~Copyable {
         if frame.kind == .sessionClosed { followed.isClosed = true }
         guard frame.kind == .action else { continue }
         followed.isClosed = false
-        let payload = try followed.reader.payload
-        let seq = try ActionOutline(payload: payload).seq
+        let (payload, seq) = (try followed.reader.payload, followed.reader.lastSeq)
         guard seq > cursor?.seq(of: name) ?? 0 else { continue }
         if try selection.filter.contains(action: payload), try selection.wants(payload) { try printer.print(payload, of: name, to: &out) }
         cursor?.advance(name, to: seq)

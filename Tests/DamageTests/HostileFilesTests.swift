@@ -92,6 +92,10 @@ struct HostileFilesTests {
       #expect(error.code == .corrupt && error.path == path && error.message.contains("left alone"), "\(error)")
     }
     #expect(disk.counts.bytes < 160 << 20)
+    // Nor does it keep anybody from recovering what is damaged.
+    let known = KnownLog.of(.allSealed)
+    disk.update(known.path(known.files[1].name)) { $0[$0.count / 3] ^= 1 }
+    #expect(try sessions.recover(KnownLog.id, .salvage).originalView != nil)
   }
 
   @Test func aLinkInThePlaceOfTheLog() throws {

@@ -531,18 +531,19 @@ struct CompactionTests {
   }
 
   /// What stood behind the end of a crashed writer's file is kept beside the log; a mark alone is not.
-  @Test func evidenceOfACrashIsKept() throws {
+  @Test(arguments: [true, false])
+  func evidenceOfACrashIsKept(behindMark: Bool) throws {
     try record(3, closing: false, segmentSizeMax: .max)
     let segment = try storage.segment("a")
     let whole = try disk.bytes(of: segment)
-    let torn = whole.dropLast(32) + [UInt8](repeating: 0xAB, count: 100)
+    let torn = whole.dropLast(behindMark ? 0 : 32) + [UInt8](repeating: 0xAB, count: 100)
     try disk.write(Array(torn), to: segment)
     try storage.resume("a").close()
     try compact()
     let aside = try names().filter { $0.hasSuffix(".aside") }
     #expect(aside == [".00000000000000000000.seg.aside"])
     let kept = try disk.bytes(of: storage.log("a").path(of: aside[0]))
-    #expect(kept == Array(torn.suffix(kept.count)) && kept.count >= 100)
+    #expect(kept == Array(torn.suffix(kept.count)) && kept.count >= (behindMark ? 132 : 100))
     #expect(try storage.seqs("a") == [1, 2, 3])
     // Another compaction leaves it.
     try compact(9)

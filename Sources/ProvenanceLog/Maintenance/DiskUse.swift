@@ -90,21 +90,6 @@ extension SessionsDirectory {
     return uses
   }
 
-  /// What a JSON file beside a log is to it.
-  enum JSONKind {
-    case view
-    /// It says that it is this session, and the log does not say what that is.
-    case claimed
-    case another
-  }
-
-  /// - Parameter header: what the log says of itself, if it does.
-  func jsonKind(of id: SessionID, _ header: SessionHeader?) throws(LogError) -> JSONKind {
-    let outline = try ViewOutline(viewPath(id), in: fileSystem)
-    guard let header else { return outline.sessionID == id ? .claimed : .another }
-    return outline.isView(of: header) ? .view : .another
-  }
-
   package func legacyPath(_ name: String) -> String { LogStorage.path(path, "\(name).json") }
 }
 

@@ -40,8 +40,10 @@ extension SessionsDirectory {
       progress(index, files.count)
       do throws(LogError) {
         let log: ImportedLog?
-        do throws(LogError) { log = try importIfMissing(name, from: place, behind: batch) } catch let error where error.isOutOfFiles && !batch.isEmpty
-        {
+        do throws(LogError) {
+          log = try importIfMissing(name, from: place, behind: batch)
+        } catch let error where error.isOutOfFiles {
+          // Each log of the batch holds two.
           try finishBatch()
           log = try importIfMissing(name, from: place, behind: batch)
         }

@@ -23,7 +23,7 @@ package struct Recovery: Sendable {
   /// Where the original has been set aside, if it was done; its view too, if it had one.
   package fileprivate(set) var original: String?
   package fileprivate(set) var originalView: String?
-  /// The session has no end in its log, and its view holds more: nothing in the log says so.
+  /// The log has no problem, but has lost its end: its view holds more. Nothing in the log says so.
   package fileprivate(set) var viewHoldsMore = false
 
   fileprivate mutating func note(_ damage: Damage) {
@@ -49,7 +49,7 @@ extension SessionsDirectory {
     var salvage = try Salvage(log(of: id), id, mode, holdsLock: holdsLock)
     while try salvage.next() != nil {}
     var result = salvage.result
-    if let session = salvage.summary.checkpoint { result.viewHoldsMore = try viewHoldsMore(than: session) }
+    if result.problemCount == 0, let session = salvage.summary.checkpoint { result.viewHoldsMore = try viewHoldsMore(than: session) }
     return result
   }
 
@@ -95,6 +95,18 @@ extension SessionsDirectory {
       throw error.adding("; the new log is in place, and the original is '\(aside.path)', but a power cut now may undo that")
     }
     return result
+  }
+
+  /// `nil` for a log in which nothing is whole that says which session it is, and for one that was never started.
+  func knownHeader(of id: SessionID) throws(LogError) -> SessionHeader? {
+    let log = log(of: id)
+    do throws(LogError) {
+      do throws(LogError) { return try log.state(of: id).checkpoint.header } catch let error where error.code == .corrupt {
+        return try log.salvagedHeader(of: id)
+      }
+    } catch let error where [.corrupt, .unsupportedVersion, .notFound].contains(error.code) {
+      return nil
+    }
   }
 
   private func fill(_ builder: inout LogBuilder, _ log: LogDirectory, _ id: SessionID, _ mode: RecoveryMode) throws(LogError) -> Recovery {

@@ -205,18 +205,6 @@ extension SessionsDirectory {
     }
   }
 
-  /// `nil` for a log in which nothing is whole that says which session it is, and for one that was never started.
-  func knownHeader(of id: SessionID) throws(LogError) -> SessionHeader? {
-    let log = log(of: id)
-    do throws(LogError) {
-      do throws(LogError) { return try log.state(of: id).checkpoint.header } catch let error where error.code == .corrupt {
-        return try log.salvagedHeader(of: id)
-      }
-    } catch let error where [.corrupt, .unsupportedVersion, .notFound].contains(error.code) {
-      return nil
-    }
-  }
-
   // MARK: One session
 
   /// What cannot be read is not known to have ended.

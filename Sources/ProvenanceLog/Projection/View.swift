@@ -24,15 +24,9 @@ extension SessionsDirectory {
 
   /// Removes the JSON file of this session if it is its view.
   package func removeView(of header: SessionHeader) throws(LogError) {
-    if try unlinkView(of: header) { try fileSystem.syncDirectory(path) }
-  }
-
-  /// The same, left to the caller to sync.
-  /// - Returns: whether there was one.
-  func unlinkView(of header: SessionHeader) throws(LogError) -> Bool {
-    guard try hasView(header) else { return false }
+    guard try hasView(header) else { return }
     try fileSystem.remove(viewPath(header.sessionID))
-    return true
+    try fileSystem.syncDirectory(path)
   }
 
   /// Renames the view of this session, if it has one, to a name that nobody sweeps.
@@ -72,6 +66,21 @@ extension SessionsDirectory {
   /// Whether the JSON file is this session's view: session_id, urn and started_at are the log's.
   package func isView(_ path: String, of header: SessionHeader) throws(LogError) -> Bool {
     try ViewOutline(path, in: fileSystem).isView(of: header)
+  }
+
+  /// What a JSON file beside a log is to it.
+  enum JSONKind {
+    case view
+    /// It says that it is this session, and the log does not say what that is.
+    case claimed
+    case another
+  }
+
+  /// - Parameter header: what the log says of itself, if it does.
+  func jsonKind(of id: SessionID, _ header: SessionHeader?) throws(LogError) -> JSONKind {
+    let outline = try ViewOutline(viewPath(id), in: fileSystem)
+    guard let header else { return outline.sessionID == id ? .claimed : .another }
+    return outline.isView(of: header) ? .view : .another
   }
 
   private func checkIsFreeOrView(_ path: String, of session: Checkpoint?) throws(LogError) {
