@@ -117,6 +117,7 @@ struct FollowTests {
         wait_for() { for _ in $(seq 600); do if grep -q "$1" out "\(bench.viewPath("s1"))" 2> /dev/null; then return; fi; sleep 0.1; done; exit 9; }
         strace -f -qq -o trace -e inject=\(call):error=ENOSPC sh -c 'echo $$ > pid; exec "$@"' - "$C" \(arguments.joined(separator: " ")) > out & tracer=$!
         wait_for '"note": *"1"'
+        sleep 3 # longer than what was written just now is looked at again anyway
         echo '\(action("\(call)"))' | "$C" record --resume s1 --no-close --view never > resumed
         wait_for '"note": *"\(call)"'
         kill $(cat pid); wait $tracer; rm -f "\(bench.viewPath("s1"))"
