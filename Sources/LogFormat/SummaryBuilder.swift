@@ -27,6 +27,13 @@ package struct SummaryBuilder: Sendable {
 
   package var checkpoint: Checkpoint? { header.map { Checkpoint(header: $0, summary: summary) } }
 
+  /// Whether a checkpoint that stands here says what the frames add up to.
+  package func agrees(with checkpoint: Checkpoint) -> Bool {
+    guard var recomputed = self.checkpoint else { return false }
+    if !checkpoint.summary.kernelsComplete { recomputed.summary.forgetKernels() }
+    return checkpoint == recomputed
+  }
+
   /// Takes in the next frame of the log, whose checksums are right.
   /// - Parameter trustingCheckpoint: begin with a checkpoint, where the log is not read from its first frame.
   /// - Throws: `LogError` `corrupt` for a payload that is not what Format/record.md says, or that does not fit what came before.

@@ -25,6 +25,10 @@ package struct DiskFileSystem: FileSystem {
     return false
   }
 
+  package func checkIsWritable(_ directory: String) throws(LogError) {
+    guard faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) == 0 else { throw failure("cannot change what is in this directory", directory) }
+  }
+
   package func names(in directory: String) throws(LogError) -> [String] {
     guard let stream = opendir(directory) else { throw failure("cannot list this directory", directory) }
     defer { closedir(stream) }

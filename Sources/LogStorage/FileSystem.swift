@@ -11,6 +11,9 @@ package protocol FileSystem: Sendable {
   func create(_ path: String) throws(LogError) -> any File
   /// - Returns: false if the name exists already.
   func makeDirectory(_ path: String) throws(LogError) -> Bool
+  /// Whether the system lets the caller add and remove names in a directory: asked, not tried, so that nothing changes.
+  /// - Throws: `LogError` `noPermission` if not.
+  func checkIsWritable(_ directory: String) throws(LogError)
   /// Names in a directory, unsorted, without `.` and `..`.
   func names(in directory: String) throws(LogError) -> [String]
   /// `nil` if there is no such name; a symbolic link is described, not followed.

@@ -248,7 +248,7 @@ extension LogReader {
   /// A sealed file may stand beside those that it was made of, where that work was interrupted: it is used if all of it is whole, else they are.
   private mutating func anotherFileIsUsed() throws(LogError) -> Bool {
     guard file.name.isSealed else { return false }
-    let last = file.index?.lastSequence ?? file.name.firstSequence
+    let last = if let index = file.index { index.lastSequence } else { try lastReadable() }
     let covered = files[(fileIndex + 1)...].prefix { $0.firstSequence <= last }.count
     guard covered > 0 else { return false }
     var damage: Damage?
@@ -259,23 +259,32 @@ extension LogReader {
       files.removeSubrange((fileIndex + 1)..<(fileIndex + 1 + covered - (reachesFurther ? 1 : 0)))
       return false
     }
+    let indexDamage = file.indexError.map { self.damage(.sealedIndex, $0.message, at: 0) }
     // Those that stood before the first of them are gone: what was in them stands in the wide one alone.
     let first = files[fileIndex + 1].firstSequence
     guard first == file.name.firstSequence else {
       readsBelow = first
       // Where it is damaged before that, it is read.
-      if let damage, damage.sequences.lowerBound >= first {
+      if let damage = indexDamage ?? damage, damage.cause == .sealedIndex || damage.sequences.lowerBound >= first {
         passedOver = Self.passedOver(damage, "from sequence \(first) on the files beside it are read in its place; 'recover' makes a new log of them")
       }
       return false
     }
     guard let narrower = try openIfThere(files[fileIndex + 1]) else { return false }
-    damage = damage ?? file.indexError.map { self.damage(.sealedIndex, $0.message, at: 0) }
-    passedOver = damage.map { Self.passedOver($0, "the files beside it are read in its place; 'compact' sets it aside") }
+    passedOver = (indexDamage ?? damage).map { Self.passedOver($0, "the files beside it are read in its place; 'compact' sets it aside") }
     files.remove(at: fileIndex)
     file = narrower
     position = .beforeFile
     return true
+  }
+
+  /// The last sequence of a sealed file whose index is damaged, where something follows it. Reads all of it.
+  private func lastReadable() throws(LogError) -> UInt64 {
+    let name = file.name
+    guard fileIndex + 1 < files.count, let again = try openIfThere(name) else { return name.firstSequence }
+    var reader = LogReader(log, sessionID, reading: again, of: [name])
+    while try reader.nextItem() != nil {}
+    return max(reader.nextSequence, 1) - 1
   }
 
   private static func passedOver(_ damage: Damage, _ what: String) -> Damage {

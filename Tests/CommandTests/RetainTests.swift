@@ -101,6 +101,23 @@ struct RetainTests {
     #expect(failed["session_id"].text == "s1" && failed["message"].text.contains("Permission denied"))
   }
 
+  /// It was renamed, and then could not be deleted; a dry run said nothing of it.
+  @Test func aLogThatCannotBeEmptiedStays() async throws {
+    _ = try await bench.record("a", [action("a")])
+    try #require(await runProgram("chmod", ["-R", "a+rwX", bench.storage.path]).status == 0)
+    try #require(await runProgram("chmod", ["a-w", bench.logPath("a")]).status == 0)
+    let before = try treeContents(bench.sessions)
+    for arguments in [["rm", "a"], ["retain", "--dry-run", "--keep", "0"]] {
+      let result = try await bench.run(arguments, input: [], isPrivileged: false)
+      #expect(result.status == 77 && result.errors.contains("a.log: cannot change what is in this directory: Permission denied"), "\(result.errors)")
+      #expect(try treeContents(bench.sessions) == before)
+    }
+    try #require(await runProgram("chmod", ["a-w", bench.sessions]).status == 0)
+    let result = try await bench.run("rm", "a", isPrivileged: false)
+    #expect(result.status == 77 && result.errors.contains("storage/sessions: cannot change what"), "\(result.errors)")
+    #expect(try treeContents(bench.sessions) == before)
+  }
+
   /// What the log beside a JSON file is can't be known then: the file was taken for a session of its own, and went.
   @Test func aViewStaysWhereItsLogCannotBeRead() async throws {
     try #require(await runProgram("chmod", ["-R", "a+rwX", bench.storage.path]).status == 0)

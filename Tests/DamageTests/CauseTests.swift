@@ -41,6 +41,27 @@ struct CauseTests {
     #expect(verification.isDamaged == (cause != .unvouched))
   }
 
+  /// Readers do not need it, `verify` and `recover` compare it: a new log has right ones.
+  @Test(arguments: [0, 4], RecoveryMode.allCases)
+  func aWrongCheckpointCostsNothing(_ index: Int, _ mode: RecoveryMode) throws {
+    let disk = known.disk()
+    let checkpoint = known.frames[index]
+    let (file, salt) = index == 0 ? (0, known.segments[0].header.salt) : (1, salt)
+    let digit = checkpoint.payload.firstRange(of: Array(#""actions":"#.utf8))!.upperBound
+    disk.update(path(file)) {
+      $0[checkpoint.offset + FrameHeader.size + digit] = UInt8(ascii: "7")
+      Forger.sealFrame(at: checkpoint.offset, salt: salt, in: &$0)
+    }
+    let sessions = KnownLog.sessions(on: disk)
+    var verification = try sessions.verify(KnownLog.id)
+    #expect(verification.problems.map(\.cause) == [.checkpoint] && verification.actionsBeforeDamage == 8, "\(verification.problems)")
+    #expect(verification.problems.first?.offset == UInt64(checkpoint.offset))
+    let recovery = try sessions.recover(KnownLog.id, mode)
+    #expect(recovery.problems.map(\.cause) == [.checkpoint] && recovery.kept == 8 && recovery.lostCount == 0, "\(recovery)")
+    verification = try sessions.verify(KnownLog.id)
+    #expect(verification.problemCount == 0 && verification.actions == 8)
+  }
+
   /// The tail in doubt is a class of its own, of the same cause.
   @Test func aTailInDoubt() throws {
     let disk = known.disk()

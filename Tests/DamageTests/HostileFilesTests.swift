@@ -68,11 +68,6 @@ struct HostileFilesTests {
     #expect(try treeContents(elsewhere) == before, "\(what): something outside was changed")
   }
 
-  private func treeContents(_ path: String) throws -> [String: [UInt8]] {
-    guard try disk.status(of: path) != nil else { return [:] }
-    return try Dictionary(uniqueKeysWithValues: disk.names(in: path).map { ($0, try disk.bytes(of: "\(path)/\($0)")) })
-  }
-
   private func link(_ path: String, to target: String) throws {
     try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: target)
   }

@@ -143,6 +143,14 @@ struct OverlapTests {
     try expectError(first, "its first chunk is damaged")
     let verification = try KnownLog.sessions(on: first).verify(KnownLog.id)
     #expect(verification.frames == 11 && verification.problems.map(\.cause) == [.chunk], "\(verification.problems)")
+    // Without an index nobody but the chunks says how far it reaches.
+    for part in [0.9, 0.97, 1.0] {
+      let index = disk.copy()
+      flip(index, path(0, isSealed: true), at: part)
+      try expectAll(index, "its index is damaged at \(part)", damaged: wide)
+      try index.remove(path(4))
+      try expectAll(index, "its index is damaged at \(part), and 4 is gone", damaged: wide)
+    }
   }
 
   @Test func aFileThatReachesBehindTheWideOneIsNamed() throws {

@@ -147,23 +147,6 @@ extension DiskFileSystem {
   }
 }
 
-/// Files with what is in them, directories with nothing.
-func treeContents(_ path: String) throws -> [String: [UInt8]] {
-  let disk = DiskFileSystem()
-  var contents: [String: [UInt8]] = [:]
-  for name in try disk.names(in: path) {
-    let inner = "\(path)/\(name)"
-    switch try disk.status(of: inner)?.kind {
-    case .directory:
-      contents[name] = []
-      for (rest, bytes) in try treeContents(inner) { contents["\(name)/\(rest)"] = bytes }
-    case .file: contents[name] = try disk.bytes(of: inner)
-    default: contents[name] = []
-    }
-  }
-  return contents
-}
-
 func makeLink(_ path: String, to target: String) throws {
   try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: target)
 }

@@ -125,6 +125,8 @@ package final class MemoryDisk: FileSystem {
 
   package func makeDirectory(_ path: String) throws(LogError) -> Bool { state.withLock { $0.directories.insert(path).inserted } }
 
+  package func checkIsWritable(_ directory: String) throws(LogError) {}
+
   package func names(in directory: String) throws(LogError) -> [String] {
     call(.list(directory))
     return try state.withLock { state throws(LogError) in

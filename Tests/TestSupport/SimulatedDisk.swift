@@ -116,6 +116,8 @@ package final class SimulatedDisk: FileSystem {
     }
   }
 
+  package func checkIsWritable(_ directory: String) throws(LogError) {}
+
   package func names(in directory: String) throws(LogError) -> [String] {
     try pass(.read(directory))
     return try state.withLock { state throws(LogError) in

@@ -219,3 +219,21 @@ extension ByteBuffer {
     appendAction(seq: seq, tail: encoded.tail(0))
   }
 }
+
+/// Files with what is in them, directories with nothing; nothing if there is no such directory.
+package func treeContents(_ path: String) throws -> [String: [UInt8]] {
+  let disk = DiskFileSystem()
+  var contents: [String: [UInt8]] = [:]
+  guard try disk.status(of: path) != nil else { return contents }
+  for name in try disk.names(in: path) {
+    let inner = "\(path)/\(name)"
+    switch try disk.status(of: inner)?.kind {
+    case .directory:
+      contents[name] = []
+      for (rest, bytes) in try treeContents(inner) { contents["\(name)/\(rest)"] = bytes }
+    case .file: contents[name] = try disk.bytes(of: inner)
+    default: contents[name] = []
+    }
+  }
+  return contents
+}

@@ -92,6 +92,8 @@ package final class WatchedFileSystem: FileSystem {
 
   fileprivate func didRead(_ count: Int) { state.withLock { $0.bytesRead += count } }
 
+  package func checkIsWritable(_ directory: String) throws(LogError) { try disk.checkIsWritable(directory) }
+
   package func names(in directory: String) throws(LogError) -> [String] { try disk.names(in: directory) }
 
   package func status(of path: String) throws(LogError) -> FileStatus? { try disk.status(of: path) }

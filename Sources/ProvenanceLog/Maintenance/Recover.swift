@@ -191,7 +191,13 @@ private struct Salvage: ~Copyable {
       switch frame.kind {
       case .sessionStarted, .mark: return false
       case .checkpoint:
-        try payload.withRawBytes { bytes throws(LogError) in apply(try Checkpoint(payload: bytes)) }
+        let checkpoint = try payload.withRawBytes { bytes throws(LogError) in try Checkpoint(payload: bytes) }
+        // It may know of what is lost; where nothing is, it must say what the frames say.
+        if result.problemCount > 0 || summary.agrees(with: checkpoint) {
+          apply(checkpoint)
+        } else {
+          note(.checkpoint, "the checkpoint differs from what the frames before it add up to", frame)
+        }
         return false
       case .action:
         let seq = try payload.withRawBytes { bytes throws(LogError) in try ActionOutline(payload: bytes).seq }
@@ -210,17 +216,20 @@ private struct Salvage: ~Copyable {
       }
     } catch {
       guard error.code == .corrupt || error.code == .invalidInput else { throw error }
-      let place = reader.place
-      result.note(
-        Damage(
-          .record, error.message, segment: place.segment, offset: place.offset, size: UInt64(frame.frameSize),
-          sequences: frame.sequence..<frame.sequence + 1))
-      if mode == .tail { isKeeping = false }
+      note(frame.kind == .checkpoint ? .checkpoint : .record, error.message, frame)
+      if mode == .tail, frame.kind != .checkpoint { isKeeping = false }
       return false
     }
   }
 
-  /// It may know of what is lost.
+  private mutating func note(_ cause: Damage.Cause, _ message: String, _ frame: FrameHeader) {
+    let place = reader.place
+    result.note(
+      Damage(
+        cause, message, segment: place.segment, offset: place.offset, size: UInt64(frame.frameSize),
+        sequences: frame.sequence..<frame.sequence + 1))
+  }
+
   private mutating func apply(_ checkpoint: Checkpoint) {
     nextSeq = max(nextSeq, checkpoint.summary.nextSeq)
     end = checkpoint.summary.end
@@ -237,20 +246,22 @@ private struct Salvage: ~Copyable {
 }
 
 extension LogDirectory {
-  /// From the session-started frame, or any checkpoint.
+  /// From the session-started frame, or the first checkpoint.
   func salvagedHeader(of id: SessionID, holdsLock: Bool = false) throws(LogError) -> SessionHeader {
     var reader = try LogReader.open(self, of: id, holdsLock: holdsLock, goesBehindTail: true)
+    var known: SessionHeader?
     while let item = try reader.nextItem() {
       guard case .frame(let frame) = item else { continue }
       let payload = try reader.payload
-      var header: SessionHeader?
       switch frame.kind {
-      case .sessionStarted: header = try? SessionHeader(payload: payload)
-      case .checkpoint: header = (try? Checkpoint(payload: payload))?.header
+      case .sessionStarted: if let header = try? SessionHeader(payload: payload), header.sessionID == id { return header }
+      case .checkpoint where known == nil: if let header = try? Checkpoint(payload: payload).header, header.sessionID == id { known = header }
       default: break
       }
-      if let header, header.sessionID == id { return header }
+      // The start stands behind the first frame.
+      if let known, frame.sequence > 0 { return known }
     }
+    if let known { return known }
     throw LogError(.corrupt, "nothing that is whole says which session this is; there is nothing to recover", path: path)
   }
 }

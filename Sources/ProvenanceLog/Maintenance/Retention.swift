@@ -189,6 +189,7 @@ extension SessionsDirectory {
 
   /// Else it would be gone for readers, and left over for ever.
   private func checkCanBeDeleted(_ log: LogDirectory) throws(LogError) {
+    for directory in [path, log.path] { try fileSystem.checkIsWritable(directory) }
     for name in try fileSystem.names(in: log.path) where try fileSystem.status(of: log.path(of: name))?.kind == .directory {
       throw LogError(.io, "a directory is no part of a log; move it away", path: log.path(of: name))
     }
@@ -227,7 +228,14 @@ extension SessionsDirectory {
     return false
   }
 
-  private func plan(_ use: DiskUse) throws(LogError) -> [LogLock]? { try isInUse(use.session) ? nil : [] }
+  private func plan(_ use: DiskUse) throws(LogError) -> [LogLock]? {
+    if try isInUse(use.session) { return nil }
+    switch use.session {
+    case .log(let id): try checkCanBeDeleted(log(of: id))
+    case .legacy: try fileSystem.checkIsWritable(path)
+    }
+    return []
+  }
 
   /// The same, after others were removed if no more files may be open.
   private func lock(_ use: DiskUse, makingRoom makeRoom: () -> Void) throws(LogError) -> [LogLock]? {

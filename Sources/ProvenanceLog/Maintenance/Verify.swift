@@ -75,7 +75,7 @@ private struct Verifier {
   var result = Verification()
   var summary = SummaryBuilder()
   /// The very first one, which stands before the frame that it is taken from.
-  private var firstCheckpoint: Checkpoint?
+  private var firstCheckpoint: (checkpoint: Checkpoint, offset: UInt64)?
   /// Frames that are lost are missing in the summary, too.
   private var canCompare = true
   private var file: (name: SegmentFileName, identity: [UInt64], index: IndexCheck?)?
@@ -105,11 +105,14 @@ private struct Verifier {
     let payload = try reader.payload
     file?.index?.take(frame, payload: payload, at: place.offset, of: reader.currentSegment, nextSeq: summary.summary.nextSeq)
     do throws(LogError) {
-      try check(frame, payload)
+      try check(frame, payload, at: place)
     } catch {
       guard error.code == .corrupt || error.code == .invalidInput else { throw error }
       let cause: Damage.Cause = frame.kind == .checkpoint ? .checkpoint : .record
-      take(Damage(cause, error.message, segment: place.segment, offset: place.offset, sequences: frame.sequence..<frame.sequence + 1))
+      // Who reads all frames does not need the checkpoints.
+      take(
+        Damage(cause, error.message, segment: place.segment, offset: place.offset, sequences: frame.sequence..<frame.sequence + 1),
+        stopsReaders: cause == .record)
     }
     if canCompare, saltOfNamed != reader.currentSegment.header.salt, let damage = reader.firstSeqDamage(frame, nextSeq: summary.summary.nextSeq) {
       saltOfNamed = reader.currentSegment.header.salt
@@ -122,17 +125,21 @@ private struct Verifier {
     result.bytes += UInt64(frame.frameSize)
   }
 
-  private mutating func check(_ frame: FrameHeader, _ payload: UnsafeRawBufferPointer) throws(LogError) {
+  private mutating func check(
+    _ frame: FrameHeader, _ payload: UnsafeRawBufferPointer, at place: (segment: String, offset: UInt64)
+  ) throws(LogError) {
     if frame.kind == .checkpoint {
       let checkpoint = try Checkpoint(payload: payload)
-      if frame.sequence == 0 { firstCheckpoint = checkpoint } else { try compare(checkpoint) }
+      if frame.sequence == 0 { firstCheckpoint = (checkpoint, place.offset) } else { try compare(checkpoint) }
     }
     if isDeep, frame.kind == .action { try checkAction(payload) }
     // Behind damage the start of the session may be known from a checkpoint alone.
     let isStart = frame.kind == .sessionStarted && summary.header == nil
     try summary.apply(frame.kind, payload: payload, trustingCheckpoint: !canCompare && !isStart)
     if frame.kind == .sessionStarted {
-      if let firstCheckpoint { try compare(firstCheckpoint) }
+      if let (checkpoint, offset) = firstCheckpoint, canCompare, !summary.agrees(with: checkpoint) {
+        take(Damage(.checkpoint, Self.difference, segment: place.segment, offset: offset, sequences: 0..<1), stopsReaders: false)
+      }
       guard summary.header?.sessionID == id else { throw LogError(.corrupt, "the session that starts here is another one") }
     }
   }
@@ -198,11 +205,11 @@ private struct Verifier {
   }
 
   private func compare(_ checkpoint: Checkpoint) throws(LogError) {
-    guard canCompare else { return }
-    guard var recomputed = summary.checkpoint else { throw LogError(.corrupt, "checkpoint stands before the start of the session") }
-    if !checkpoint.summary.kernelsComplete { recomputed.summary.forgetKernels() }
-    guard checkpoint == recomputed else { throw LogError(.corrupt, "checkpoint differs from what the frames before it add up to") }
+    guard canCompare, !summary.agrees(with: checkpoint) else { return }
+    throw LogError(.corrupt, summary.checkpoint == nil ? "checkpoint stands before the start of the session" : Self.difference)
   }
+
+  private static let difference = "checkpoint differs from what the frames before it add up to"
 
   /// A view may be missing or out of date while a session is open; that of a closed one is what projecting gives.
   mutating func compareView(of header: SessionHeader, in directory: SessionsDirectory) throws(LogError) {
