@@ -39,3 +39,15 @@ int ckprov_rename_exchange(const char *one, const char *other) {
 int ckprov_name_characters(void) { return setlocale(LC_CTYPE, "C.UTF-8") != NULL; }
 
 int ckprov_columns(uint32_t scalar) { return wcwidth((wchar_t)scalar); }
+
+static int argument_count;
+static char **arguments;
+
+__attribute__((constructor)) static void keep_arguments(int count, char **values) {
+  argument_count = count;
+  arguments = values;
+}
+
+int ckprov_argument_count(void) { return argument_count; }
+
+const char *ckprov_argument(int number) { return arguments[number]; }

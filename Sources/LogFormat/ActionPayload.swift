@@ -140,14 +140,14 @@ package func seq(ofAction payload: UnsafeRawBufferPointer) throws(LogError) -> I
   let start: StaticString = "{\"seq\":"
   var at = start.utf8CodeUnitCount
   // With more digits it may not fit.
-  let end = min(payload.count, at + 19)
+  let end = min(payload.count, at + 18)
   if at < end, isEqual(UnsafeRawBufferPointer(rebasing: payload[..<at]), start), payload[at] != 0x30 {
     var value: Int64 = 0
     while at < end, 0x30...0x39 ~= payload[at] {
       value = value * 10 + Int64(payload[at] - 0x30)
       at += 1
     }
-    if at < end, payload[at] == 0x2C, value > 0 { return value }
+    if at < payload.count, payload[at] == 0x2C, value > 0 { return value }
   }
   return try ActionOutline(payload: payload).seq
 }

@@ -30,6 +30,9 @@ package struct SealedIndex: Sendable, Equatable {
   static let magic: [UInt8] = [0x89, 0x43, 0x4B, 0x50, 0x53, 0x0D, 0x0A, 0x1A]
   static let skippableMagic: UInt32 = 0x184D_2A5C
 
+  /// A file may be sparse, and claim more than it takes on disk.
+  package static let chunkCountMax = 1 << 20
+
   package var chunks: [ChunkEntry] = []
   /// Payload of a checkpoint that describes the session after the last frame.
   package var checkpoint: [UInt8] = []
@@ -53,8 +56,8 @@ package struct SealedIndex: Sendable, Equatable {
     let count = UInt64(trailer.u32(at: 32))
     let size = count * UInt64(ChunkEntry.size) + UInt64(trailer.u32(at: 36)) + UInt64(headerSize + trailerSize)
     // Each entry stands for a chunk in the file.
-    guard size + count * UInt64(LZ4FrameHeader.frameSizeMin) <= fileSize, trailer.u32(at: 36) <= checkpointPayloadSizeMax else {
-      throw LogError(.corrupt, "the sealed file's index is larger than the file")
+    guard size + count * UInt64(LZ4FrameHeader.frameSizeMin) <= fileSize, count <= chunkCountMax, trailer.u32(at: 36) <= checkpointPayloadSizeMax else {
+      throw LogError(.corrupt, "the sealed file's index is larger than the file, or than any may be")
     }
     return Int(size)
   }

@@ -61,7 +61,7 @@ extension LogDirectory {
     let maintainer = try LogLock(.maintainer, of: self)
     defer { withExtendedLifetime(maintainer) {} }
     try checkHasFirst(try segments())
-    let gone = try removeLeftovers(of: id)
+    let gone = try removeUnfinishedSegments(lock) + removeLeftovers(of: id)
     if !gone.isEmpty { tellRemoved(gone) }
     var done: [CompactionStep] = []
     for var step in try compactionSteps(of: id, rules, lock: lock) {
@@ -72,6 +72,9 @@ extension LogDirectory {
   }
 
   // MARK: Which files
+
+  /// A file's index has an entry for each 256 KiB, and a bound.
+  private static let rawSizeMax = UInt64(SealedIndex.chunkCountMax) << 17
 
   private func compactionSteps(
     of id: SessionID, _ rules: CompactionRules, without gone: [String] = [], lock: LogLock?
@@ -95,7 +98,7 @@ extension LogDirectory {
       }
       let file = try SegmentFile.open(name, in: self)
       let raw = try file.rawSize()
-      if rawSize + raw > rules.rawSizeMax { finish(before: name) }
+      if rawSize + raw > min(rules.rawSizeMax, Self.rawSizeMax) { finish(before: name) }
       files.append(name)
       rawSize += raw
       size += try fileSystem.status(of: path(of: name.description))?.size ?? 0
@@ -315,17 +318,31 @@ extension LogDirectory {
 
   // MARK: What interrupted work has left
 
+  /// Those that a writer was making when it died. - Returns: their names.
+  private func removeUnfinishedSegments(_ lock: LogLock?) throws(LogError) -> [String] {
+    let unfinished = try unfinishedSegments()
+    guard !unfinished.isEmpty else { return [] }
+    do throws(LogError) {
+      let ours = try lock == nil ? LogLock(.writer, of: self) : nil
+      defer { withExtendedLifetime(ours) {} }
+      removeUnfinishedSegments()
+    } catch let error where error.code == .locked {
+      return []
+    }
+    return unfinished
+  }
+
   /// Takes away files whose frames all stand in a sealed one, with which they are compared first. Where that one is damaged and the log is whole without it, it
   /// is set aside instead.
-  /// - Parameter isPlan: changes nothing, and compares nothing.
+  /// - Parameter isPlan: changes nothing, and only compares.
   /// - Returns: names that are gone.
-  private func removeLeftovers(of id: SessionID, isPlan: Bool = false) throws(LogError) -> [String] {
+  package func removeLeftovers(of id: SessionID, isPlan: Bool = false) throws(LogError) -> [String] {
     let unfinished = try fileSystem.names(in: path).filter {
       $0.hasPrefix(".") && $0.hasSuffix(".tmp") && SegmentFileName(String($0.dropFirst().dropLast(4)))?.isSealed == true
     }
     if !isPlan { for name in unfinished { try fileSystem.remove(path(of: name)) } }
     var gone = unfinished
-    let all = try segments()
+    var all = try segments()
     var files = all
     while let name = files.first {
       files.removeFirst()
@@ -334,14 +351,15 @@ extension LogDirectory {
       let covered = Array(files.prefix { $0.firstSequence <= index?.lastSequence ?? name.firstSequence })
       guard !covered.isEmpty else { continue }
       guard let index, try isWhole(name, of: id) else {
-        if !isPlan { try setAside(name, among: all, id) }
+        try setAside(name, among: all, id, isPlan: isPlan)
+        all.removeAll { $0 == name }
         gone.append(name.description)
         continue
       }
       files.removeFirst(covered.count)
       gone += covered.map(\.description)
-      if isPlan { continue }
       try compare(covered, with: name, index, before: files, id)
+      if isPlan { continue }
       // Who made it may have died before its name was durable.
       try fileSystem.syncDirectory(path)
       for name in covered { try fileSystem.remove(path(of: name.description)) }
@@ -405,7 +423,7 @@ extension LogDirectory {
   }
 
   /// - Throws: `corrupt` if there is damage besides.
-  private func setAside(_ name: SegmentFileName, among files: [SegmentFileName], _ id: SessionID) throws(LogError) {
+  private func setAside(_ name: SegmentFileName, among files: [SegmentFileName], _ id: SessionID, isPlan: Bool) throws(LogError) {
     let others = files.filter { $0 != name }
     var reader = LogReader(self, id, reading: try SegmentFile.open(others[0], in: self), of: others)
     while try reader.next() != nil {}
@@ -417,6 +435,7 @@ extension LogDirectory {
     guard others[0].firstSequence == files[0].firstSequence, max(damaged.nextSequence, last + 1) <= reader.nextSequence else {
       throw LogError(.corrupt, "this file is damaged; 'recover' says what can be kept", path: path, segment: name.description)
     }
+    if isPlan { return }
     try fileSystem.rename(path(of: name.description), to: path(of: ".\(name).aside"))
     try fileSystem.syncDirectory(path)
   }

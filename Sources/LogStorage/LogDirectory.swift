@@ -149,9 +149,21 @@ package struct LogDirectory: Sendable {
 
   /// Bytes of all segments, unpacked; of files that hold the same frames the widest counts.
   package func rawSize() throws(LogError) -> UInt64 {
+    var lastListing: [SegmentFileName] = []
+    while true {
+      let files = try segments()
+      do throws(LogError) { return try rawSize(files) } catch {
+        // Replaced since they were listed.
+        guard error.code == .notFound, files != lastListing else { throw error }
+        lastListing = files
+      }
+    }
+  }
+
+  private func rawSize(_ files: [SegmentFileName]) throws(LogError) -> UInt64 {
     var size: UInt64 = 0
     var end: UInt64 = 0
-    for name in try segments() where name.firstSequence >= end {
+    for name in files where name.firstSequence >= end {
       let file = try SegmentFile.open(name, in: self)
       size += try file.rawSize()
       end = (file.index?.lastSequence ?? name.firstSequence) + 1
@@ -177,8 +189,12 @@ package struct LogDirectory: Sendable {
 
   /// Takes away segments that were being made when their writer died; the caller holds the writer's lock. A failure is passed over.
   package func removeUnfinishedSegments() {
-    for name in (try? fileSystem.names(in: path)) ?? [] where name.hasPrefix(".") && name.hasSuffix(".tmp") {
-      if SegmentFileName(String(name.dropFirst().dropLast(4)))?.isSealed == false { try? fileSystem.remove(path(of: name)) }
+    for name in (try? unfinishedSegments()) ?? [] { try? fileSystem.remove(path(of: name)) }
+  }
+
+  func unfinishedSegments() throws(LogError) -> [String] {
+    try fileSystem.names(in: path).filter {
+      $0.hasPrefix(".") && $0.hasSuffix(".tmp") && SegmentFileName(String($0.dropFirst().dropLast(4)))?.isSealed == false
     }
   }
 

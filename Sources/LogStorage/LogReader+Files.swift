@@ -29,13 +29,30 @@ extension LogReader {
       passesBelow = max(passesBelow, taken)
       return .again
     }
+    if header.firstSequence > nextSequence, let step = try missedFile() { return step }
     let damage = linkDamage(header) ?? firstSequenceDamage(header)
     if header.firstSequence < nextSequence || damage?.cause == .otherSession {
-      position = .behindFile
-      return .item(.damage(damage ?? self.damage(.otherSegment, "the frames of this file stand in another one, too", at: 0, size: fileSize)))
+      let named = damage ?? self.damage(.otherSegment, "the frames of this file stand in another one, too", at: 0, size: fileSize)
+      // What it alone holds is worth having.
+      let next = nextSequence
+      if damage?.cause != .otherSession, header.firstSequence == file.name.firstSequence, !readsOneFile, try reachesFurther(file.name, than: next - 1) {
+        try enter(header, at: 0)
+        passesBelow = max(passesBelow, next)
+      } else {
+        position = .behindFile
+      }
+      return .item(.damage(named))
     }
     try enter(header, at: 0)
-    if skipsSealedFiles { skipSealedFile() }
+    if skipsSealedFiles {
+      // What is written next says where the newest one ends.
+      if let index = file.index, fileIndex + 1 == files.count {
+        guard let last = try segmentHeaderIfWhole(at: file.lastSegmentStart), last.salt == index.lastSalt, last.sessionID == header.sessionID else {
+          throw indexContradiction()
+        }
+      }
+      skipSealedFile()
+    }
     return damage.map { .item(.damage($0)) } ?? .again
   }
 
@@ -228,14 +245,47 @@ extension LogReader {
     }
   }
 
+  /// A long directory is not listed in one moment: what was renamed meanwhile may be in the listing under neither name. There is a gap before the current file
+  /// only if two equal listings in a row show it.
+  private mutating func missedFile() throws(LogError) -> Step? {
+    var lastListing: [SegmentFileName] = []
+    while !readsOneFile, listings <= Self.listingsMax {
+      listings += 1
+      let listing = try log.segments()
+      let rest = listing.filter { $0.firstSequence >= nextSequence }
+      if let step = try goOnInWider(listing) { return step }
+      if let first = rest.first, first.firstSequence < file.name.firstSequence {
+        if let missed = try openIfThere(first) {
+          listings = 0
+          files = files[..<fileIndex] + rest
+          file = missed
+          position = .beforeFile
+          return .again
+        }
+      } else if listing == lastListing {
+        return nil
+      }
+      lastListing = listing
+    }
+    return nil
+  }
+
+  private static let listingsMax = 1000
+
   /// If there are other files behind the current one than when they were listed: what to do.
   mutating func changedFiles() throws(LogError) -> Step? {
-    if readsOneFile { return nil }
+    // Nobody works on a log that is damaged so often; a listing for each damage would cost the square of their number.
+    if readsOneFile || listings > Self.listingsMax { return nil }
     let next = readsBelow ?? max(file.name.firstSequence, file.index?.lastSequence ?? 0) + 1
     let listing = try log.segments()
-    let behind = listing.filter { $0.firstSequence >= next }
-    let isSame = behind == Array(files[(fileIndex + 1)...])
-    if isSame, try !file.isReplaced(in: log) { return nil }
+    let listed = files[(fileIndex + 1)...]
+    // One that reaches further than the current file is among them though it begins in it.
+    let behind = listing.filter { $0.firstSequence >= next || listed.contains($0) }
+    let isSame = behind == Array(listed)
+    if isSame, try !file.isReplaced(in: log) {
+      listings += 1
+      return nil
+    }
     // What stood behind the current file may stand in a wider one now, with what was read of it.
     if let step = try goOnInWider(listing) { return step }
     if isSame { return nil }
@@ -302,8 +352,11 @@ extension LogReader {
     return reader.nextSequence > last + 1
   }
 
+  private func framesMissing() -> Damage { damage(.framesMissing, "missing: the file that followed this one is gone", at: offset) }
+
   /// The file that comes next is gone: its frames stand in another one, or are lost. They are lost only if two equal listings in a row show it.
   private mutating func findReplacement() throws(LogError) -> Step {
+    if readsOneFile { return .item(.damage(framesMissing())) }
     var lastListing: [SegmentFileName] = []
     while true {
       let listing = try log.segments()
@@ -314,9 +367,7 @@ extension LogReader {
           lastListing = listing
           continue
         }
-        if case .none = later {
-          return .item(.damage(damage(.framesMissing, "missing: the file that followed this one is gone", at: offset)))
-        }
+        if case .none = later { return .item(.damage(framesMissing())) }
         return .again
       }
       lastListing = listing

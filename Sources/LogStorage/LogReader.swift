@@ -45,6 +45,8 @@ package struct LogReader: ~Copyable {
   /// How often the rest of the current file was searched. One that makes that needed again and again was made to do so.
   var searches = 0
   static let searchesMax = 16
+  /// How often the files were listed, and were the same.
+  var listings = 0
   private var failure: LogError?
   /// Which actions are wanted: chunks that hold none of them are not unpacked.
   var filter: ActionFilter?
@@ -171,6 +173,10 @@ package struct LogReader: ~Copyable {
       guard let firstSeq = try? SegmentFile.firstSeq(of: files[middle], in: log) else { return reader }
       range = firstSeq <= filter.seqs.lowerBound ? middle..<range.upperBound : range.lowerBound..<middle
     }
+    // Beside one that covers others reading begins at the first file, and finds out which of them counts.
+    for index in 0..<range.lowerBound where files[index].isSealed {
+      guard let last = try SegmentFile.lastSequence(of: files[index], in: log), last < files[index + 1].firstSequence else { return reader }
+    }
     guard range.lowerBound > 0, let file = try? SegmentFile.open(files[range.lowerBound], in: log) else { return reader }
     reader = LogReader(
       log, sessionID, false, false, false, Array(files[range.lowerBound...]), file, nextSequence: files[range.lowerBound].firstSequence)
@@ -211,7 +217,14 @@ package struct LogReader: ~Copyable {
     while true {
       switch try nextItem() {
       case .frame(let header)?:
-        if header.kind == .action { try checkOrder(header, action: try payload) }
+        if header.kind == .action {
+          let payload = try payload
+          do throws(LogError) { try checkOrder(header, action: payload) } catch {
+            let placed = placed(error)
+            failure = placed
+            throw placed
+          }
+        }
         return header
       case .damage(let damage)?:
         guard stopsReaders(damage) else { continue }
@@ -271,9 +284,17 @@ package struct LogReader: ~Copyable {
     do throws(LogError) {
       try summary.apply(frame.kind, payload: payload, trustingCheckpoint: trustingCheckpoint)
     } catch {
-      let (segment, offset) = place
-      throw LogError(error.code, error.message, path: log.path, segment: segment, sequence: frame.sequence, offset: offset)
+      throw placed(error)
     }
+  }
+
+  /// An error in the payload that was returned last, with its place.
+  package func placed(_ error: LogError) -> LogError {
+    guard error.path == nil, let frame else { return error }
+    let (segment, offset) = place
+    return LogError(
+      Damage(.record, error.message, segment: segment, offset: offset, size: UInt64(frame.frameSize), sequences: frame.sequence..<frame.sequence + 1),
+      in: log.path)
   }
 
   /// Header and payload of the frame that was returned last.
@@ -538,7 +559,7 @@ package struct LogReader: ~Copyable {
     try Self.segmentHeader(at: offset, in: &file, log)
   }
 
-  private mutating func segmentHeaderIfWhole(at offset: UInt64) throws(LogError) -> SegmentHeader? {
+  mutating func segmentHeaderIfWhole(at offset: UInt64) throws(LogError) -> SegmentHeader? {
     do throws(LogError) {
       return try segmentHeader(at: offset)
     } catch {

@@ -43,9 +43,12 @@ extension LogDirectory {
   }
 
   private func widerFile(than last: SegmentFileName, among files: [SegmentFileName]) throws(LogError) -> SegmentFileName? {
-    for name in files.dropLast().reversed() where name.isSealed {
-      if let end = try SegmentFile.lastSequence(of: name, in: self), end >= last.firstSequence, try isWhole(name, of: nil) { return name }
+    var wider: [(name: SegmentFileName, end: UInt64)] = []
+    for name in files.dropLast() where name.isSealed {
+      if let end = try SegmentFile.lastSequence(of: name, in: self), end >= last.firstSequence { wider.append((name, end)) }
     }
+    // The one that reaches furthest has all that the others hold.
+    for (name, _) in wider.sorted(by: { $0.end > $1.end }) where try isWhole(name, of: nil) { return name }
     return nil
   }
 

@@ -22,7 +22,9 @@ package struct OutputFile: ~Copyable {
     while true {
       let temporary = path(parentDirectory(target), ".\(name).\(String(UInt32.random(in: .min ... .max), radix: 16)).tmp")
       if try fileSystem.status(of: temporary) != nil { continue }
-      return OutputFile(fileSystem, target, temporary, try fileSystem.create(temporary))
+      do throws(LogError) { return OutputFile(fileSystem, target, temporary, try fileSystem.create(temporary)) } catch {
+        throw error.adding(error.code == .notFound ? "; the file's directory is not there: make it, or name another" : "").at(target)
+      }
     }
   }
 

@@ -1,9 +1,24 @@
+internal import CLinux
 internal import Glibc
 package import LogFormat
 package import ProvenanceModel
 internal import SystemPackage
 
 // The streams and signals of a command.
+
+/// The command's arguments behind its name.
+/// - Throws: `LogError` `invalidInput` for one that is not UTF-8: it would silently become another one.
+package func programArguments() throws(LogError) -> [String] {
+  var arguments: [String] = []
+  for number in 1..<max(1, Int(ckprov_argument_count())) {
+    guard let bytes = ckprov_argument(Int32(number)) else { break }
+    guard let argument = String(validatingCString: bytes) else {
+      throw LogError(.invalidInput, "Argument \(number), '\(String(cString: bytes))', is not UTF-8.")
+    }
+    arguments.append(argument)
+  }
+  return arguments
+}
 
 /// Prints a line to standard error, in one write so that lines of several threads do not mix; a failure is passed over.
 package func writeStandardError(_ line: String) {

@@ -33,9 +33,16 @@ private let localeIsSet = ckprov_name_characters() != 0
 package struct Pager: ~Copyable {
   private let stream: UnsafeMutablePointer<FILE>
 
-  /// - Parameter command: for the shell. - Returns: `nil` if it cannot be started.
+  /// - Parameter command: for the shell. - Returns: `nil` if it cannot be started: the shell finds no such program.
   package init?(_ command: String) {
+    // Anything else than a name and arguments is the shell's own business.
+    let isPlain = command.allSatisfy { $0.isLetter || $0.isNumber || " -_./+=".contains($0) }
+    if isPlain, let program = command.split(separator: " ").first, !program.contains("=") {
+      guard let question = popen("command -v \(program) >/dev/null 2>&1", "r"), pclose(question) == 0 else { return nil }
+    }
     guard let stream = popen(command, "w") else { return nil }
+    // The pager decides what an interruption means.
+    signal(SIGINT, SIG_IGN)
     guard dup2(fileno(stream), STDOUT_FILENO) >= 0 else {
       pclose(stream)
       return nil

@@ -18,6 +18,9 @@ public struct Export: ~Copyable {
   private let seqs: ClosedRange<Int64>
   private var printer: any Printer
   private var passes: Range<Int>
+  /// How often an action was printed, and how often actions are in all.
+  package private(set) var done: UInt64 = 0
+  package let total: UInt64
   /// Of the pass that is under way.
   private var actions: ActionReader?
   private var buffer = ByteBuffer(capacity: blockSize * 2)
@@ -38,6 +41,7 @@ public struct Export: ~Copyable {
       case .html: Page(session)
       }
     passes = 0..<printer.passCount
+    total = session.actionCount * UInt64(printer.passCount)
   }
 
   /// The next block, which is there until the next call; `nil` at the end.
@@ -48,6 +52,7 @@ public struct Export: ~Copyable {
       if actions != nil {
         if try actions!.nextPayload() {
           try printer.print(try actions!.payload, to: &buffer)
+          done += 1
         } else {
           actions = nil
           try printer.endPass(to: &buffer)
@@ -122,14 +127,16 @@ extension ByteBuffer {
   /// A string as Turtle and PROV-N have them.
   mutating func append(quoted text: JSONString) {
     var escaped: [UInt8] = [UInt8(ascii: "\"")]
-    for byte in text.description.utf8 {
-      switch byte {
-      case UInt8(ascii: "\""), UInt8(ascii: "\\"): escaped += [UInt8(ascii: "\\"), byte]
-      case UInt8(ascii: "\n"): escaped += "\\n".utf8
-      case UInt8(ascii: "\r"): escaped += "\\r".utf8
-      case UInt8(ascii: "\t"): escaped += "\\t".utf8
-      case 0..<0x20, 0x7F: escaped += "\\u00\(byte < 16 ? "0" : "")\(String(byte, radix: 16, uppercase: true))".utf8
-      default: escaped.append(byte)
+    for scalar in text.description.unicodeScalars {
+      switch scalar {
+      case "\"", "\\": escaped += "\\\(scalar)".utf8
+      case "\n": escaped += "\\n".utf8
+      case "\r": escaped += "\\r".utf8
+      case "\t": escaped += "\\t".utf8
+      case _ where steersTerminal(scalar):
+        let hex = String(scalar.value, radix: 16, uppercase: true)
+        escaped += "\\u\(String(repeating: "0", count: 4 - hex.count))\(hex)".utf8
+      default: escaped += UTF8.encode(scalar)!
       }
     }
     escaped.append(UInt8(ascii: "\""))

@@ -319,7 +319,12 @@ public struct ActionReader: ~Copyable {
   /// The next action; `nil` at the end. With a living writer it may be asked again later.
   /// - Throws: `LogError` `corrupt` where the log is damaged; what came before is whole.
   public mutating func next() throws(LogError) -> ActionRecord? {
-    try nextPayload() ? try ActionRecord(payload: try payload) : nil
+    guard try nextPayload() else { return nil }
+    let payload = try payload
+    do throws(LogError) { return try ActionRecord(payload: payload) } catch {
+      guard log != nil else { throw error }
+      throw log!.placed(error)
+    }
   }
 
   /// Goes to the next action. - Returns: false at the end.

@@ -66,7 +66,7 @@ struct ActionPrinter: ~Copyable {
   private var columns: [String] { fields ?? csvColumns }
 
   private mutating func flush(to out: inout Output) throws(LogError) {
-    try out.write(buffer.bytes)
+    if format == .csv { try out.writeShown(buffer.bytes) } else { try out.write(buffer.bytes) }
     buffer.removeAll()
   }
 

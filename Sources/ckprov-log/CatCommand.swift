@@ -44,7 +44,7 @@ struct CatCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Only these members, as in seq,outcome,intent.target.", valueName: "fields")) var outputFields: String?
   @Option(
     help: ArgumentHelp(
-      "Goes on behind what this file names, and writes to it how far it came; what was printed may come again after a crash, none is left out.",
+      "Goes on behind what this file names, and writes to it how far it came; what was printed may come again after a crash; it counts as printed once it was written.",
       valueName: "file"))
   var cursorFile: String?
   @Argument(
@@ -78,7 +78,7 @@ struct CatCommand: ParsableCommand {
     let selection = try selection()
     var failure: ExitCode?
     try reporting { () throws(LogError) in
-      let fields = outputFields?.split(separator: ",").map { String($0) }
+      let fields = outputFields?.split(separator: ",").map { field in String(field.drop { $0 == " " }) }
       var printing = Printing(
         store: storage.store, selection: selection, printer: ActionPrinter(format, fields: fields, namesSession: all),
         cursor: cursorFile != nil || follow && all ? try Cursor(cursorFile) : nil)

@@ -14,6 +14,8 @@ struct Command: AsyncParsableCommand {
       Sessions are kept in DIR/storage/sessions, a log each; DIR is --storage-dir, else the environment's CKPROV_STORAGE_DIR, else the current directory. \
       SESSION is a session id, the beginning of one that no other has, or @ for the one that was started last.
 
+      Completions for a shell: ckprov-log --generate-completion-script bash, or zsh, or fish.
+
       Exit codes: 0 done; 64 usage; 65 bad input data, damaged log, ambiguous prefix; 66 no such session or file; 69 format version not supported; 73 the \
       id exists already; 74 I/O, no space; 75 locked by another process; 77 no permission; 130, 143 after a signal.
       """,
@@ -28,13 +30,13 @@ struct Command: AsyncParsableCommand {
   static func main() async {
     prepareStandardStreams()
     do {
-      try checkArguments()
-      var command = try parseAsRoot()
+      let arguments = try arguments()
+      var command = try parseAsRoot(arguments)
       if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
     } catch let error where exitCode(for: error) == .validationFailure {
       // What was given may hold anything.
       var lines = fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false)
-      if let advice = adviceForSubcommand() { lines.insert(advice[...], at: min(1, lines.count)) }
+      if let advice = adviceForSubcommand((try? arguments()) ?? []) { lines.insert(advice[...], at: min(1, lines.count)) }
       writeStandardError(lines.map { escapedForTerminal(String($0)) }.joined(separator: "\n"))
       exit(withError: ExitCode.validationFailure)
     } catch {
@@ -43,22 +45,32 @@ struct Command: AsyncParsableCommand {
   }
 }
 
-/// Where the first argument is no subcommand: which may be meant.
-private func adviceForSubcommand() -> String? {
-  let names = Command.configuration.subcommands.compactMap { $0.configuration.commandName }
-  guard let text = CommandLine.arguments.dropFirst().first, !text.hasPrefix("-"), !names.contains(text), text != "help",
-    let near = names.map({ (distance: editDistance($0, text), name: $0) }).min(by: { $0.distance < $1.distance }), near.distance <= 2
-  else { return nil }
-  return "Did you mean '\(near.name)'?"
+/// Where an argument is no subcommand: which may be meant.
+private func adviceForSubcommand(_ arguments: [String]) -> String? {
+  var (command, rest) = (Command.self as any ParsableCommand.Type, arguments[...])
+  while let text = rest.popFirst(), !command.configuration.subcommands.isEmpty, !text.hasPrefix("-"), text != "help" {
+    let subcommands = command.configuration.subcommands
+    if let next = subcommands.first(where: { $0.configuration.commandName == text }) {
+      command = next
+      continue
+    }
+    let near = subcommands.compactMap { $0.configuration.commandName }.map { (distance: editDistance($0, text), name: $0) }
+      .min { $0.distance < $1.distance }
+    return near.flatMap { $0.distance <= min(2, text.count / 2) && $0.distance < text.count - 1 ? "Did you mean '\($0.name)'?" : nil }
+  }
+  return nil
 }
 
-/// Text that is not UTF-8 would silently become another one: another label, another directory.
-private func checkArguments() throws {
-  for index in 0..<Int(CommandLine.argc) {
-    guard let argument = CommandLine.unsafeArgv[index], String(validatingCString: argument) == nil else { continue }
-    throw ValidationError("Argument \(index), '\(String(cString: argument))', is not UTF-8.")
-  }
+/// - Throws: `ValidationError` for what would silently become something else: text that is not UTF-8 (another label, another directory), and an option with an
+///   empty value, for which the parser would take the argument behind it.
+private func arguments() throws -> [String] {
+  let arguments: [String]
+  do throws(LogError) { arguments = try programArguments() } catch { throw ValidationError(error.message) }
   guard isUTF8(environmentVariable: "CKPROV_STORAGE_DIR") else { throw ValidationError("CKPROV_STORAGE_DIR is not UTF-8.") }
+  for argument in arguments.prefix(while: { $0 != "--" }) where argument.hasPrefix("--") && argument.hasSuffix("=") {
+    throw ValidationError("'\(argument)' has no value; for an empty one write \(argument.dropLast()) ''.")
+  }
+  return arguments
 }
 
 struct StorageOptions: ParsableArguments {
@@ -66,6 +78,13 @@ struct StorageOptions: ParsableArguments {
   var storageDir: String = environmentVariable("CKPROV_STORAGE_DIR") ?? "."
 
   var store: SessionStore { SessionStore(storageDirectory: storageDir) }
+
+  /// Says so where there is no directory in which sessions could be: the name may be mistyped.
+  func noteIfMissing() {
+    let directory = store.directory
+    guard (try? directory.fileSystem.status(of: directory.path)) == .some(nil) else { return }
+    note("\(directory.path): there is no such directory, and so no session")
+  }
 }
 
 struct SessionArgument: ParsableArguments {
@@ -76,9 +95,12 @@ struct SessionArgument: ParsableArguments {
 
 /// For shells: the sessions of the directory that is named on the line.
 let sessionNames = CompletionKind.custom { words, _, _ in
-  let named = words.firstIndex(of: "--storage-dir").flatMap { $0 + 1 < words.count ? words[$0 + 1] : nil }
-  let store = SessionStore(storageDirectory: named ?? environmentVariable("CKPROV_STORAGE_DIR") ?? ".")
-  return (try? store.locations().map(\.name)) ?? []
+  let option = "--storage-dir"
+  let joined = words.last { $0.hasPrefix(option + "=") }.map { String($0.dropFirst(option.count + 1)) }
+  let named = words.firstIndex(of: option).flatMap { $0 + 1 < words.count ? words[$0 + 1] : nil }
+  let store = SessionStore(storageDirectory: joined ?? named ?? environmentVariable("CKPROV_STORAGE_DIR") ?? ".")
+  // A shell expands what it is given, and the name of a file may be anything.
+  return ((try? store.locations().map(\.name)) ?? []).filter { (try? SessionID($0)) != nil }
 }
 
 /// What begins a session id keeps the rules of one.

@@ -31,6 +31,7 @@ struct CompactCommand: ParsableCommand {
     giveWay()
     var failure: ExitCode?
     try reporting { () throws(LogError) in
+      if sessions.isEmpty { storage.noteIfMissing() }
       var out = Output()
       let ids = try ids()
       let progress = Progress("sessions compacted")

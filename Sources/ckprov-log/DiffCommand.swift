@@ -70,6 +70,10 @@ struct DiffCommand: ParsableCommand {
       if differing.isEmpty, !all { return false }
       try sides(title(old), differing.isEmpty ? " " : "|", title(new), width, to: &screen)
       for (path, before, after) in differing {
+        let path = cut(escapedForTerminal(path), to: max(10, width / 2))
+        let room = width - 11 - columns(of: path)
+        let (before, after): (String?, String?) =
+          if let before, let after { contrasted(escapedForTerminal(before), escapedForTerminal(after), over: room) } else { (before, after) }
         try sides(before.map { "         \(path): \($0)" } ?? "", "|", after.map { "         \(path): \($0)" } ?? "", width, to: &screen)
       }
       return !differing.isEmpty

@@ -31,7 +31,12 @@ struct ExportCommand: ParsableCommand {
       }
       var out = Output()
       do throws(LogError) {
-        while out.isOpen, let block = try export.next() { try out.write(block) }
+        let progress = Progress("actions printed", isPrinting: true)
+        defer { progress.end() }
+        while out.isOpen, let block = try export.next() {
+          try format == .csv ? out.writeShown(block) : out.write(block)
+          progress.update(export.done, of: export.total)
+        }
       } catch {
         try out.flush()
         throw error

@@ -27,6 +27,7 @@ struct ListCommand: ParsableCommand {
     var failure: ExitCode?
     try reporting { () throws(LogError) in
       var out = Output()
+      storage.noteIfMissing()
       let progress = Progress("names looked at")
       let entries = try storage.store.entries(progress: progress.update).filter(fits)
       progress.end()
@@ -67,7 +68,7 @@ struct ListCommand: ParsableCommand {
     let duration = session.durationMS.map { durationText(milliseconds: $0) } ?? ""
     return [
       escapedForTerminal(entry.name), timeText(session.startedAt), shortened(session.outcome, to: 16),
-      String(session.actionCount), duration, sizeText(entry.size(in: storage.store.directory)), shortened(session.label, to: 48),
+      String(session.actionCount), duration, sizeText(entry.size(in: storage.store.directory)), escapedForTerminal(session.label.description),
     ]
   }
 

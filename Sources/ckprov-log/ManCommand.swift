@@ -54,7 +54,8 @@ private struct ManualPage {
     let name = above + [command["commandName"].text]
     guard command["shouldDisplay"] != .bool(false), name.last != "help" else { return }
     let arguments = command["arguments"].elements.filter { argument in
-      argument["shouldDisplay"] == .bool(true) && !["help", "version"].contains(argument["preferredName"]["name"].text)
+      let isEverywhere = argument["kind"].text == "flag" && ["help", "version"].contains(argument["preferredName"]["name"].text)
+      return argument["shouldDisplay"] == .bool(true) && !isEverywhere
     }
     var usage = name.joined(separator: " ")
     if arguments.contains(where: { $0["kind"].text != "positional" }) { usage += " [options]" }
@@ -80,21 +81,23 @@ private struct ManualPage {
       if argument["kind"].text == "option" { title += " <\(value)>" }
     }
     var meaning = argument["abstract"].text
-    let values = argument["allValueStrings"].elements.map(\.text)
+    let values = argument["allValues"].elements.map(\.text)
     if !values.isEmpty { meaning += " Values: \(values.joined(separator: ", "))." }
-    if case .string(let text) = argument["defaultValue"] { meaning += " Default: \(text)." }
+    if case .string(let text) = argument["defaultValue"] { meaning += " Default: \(text == "." ? "the current directory" : text)." }
     try out.line(".TP\n.B \(escaped(title))\n\(escaped(meaning.isEmpty ? value : meaning))")
   }
 
   /// Paragraphs; lines that are indented stand as they are.
   private func print(discussion: String, to out: inout Output) throws(LogError) {
-    var isAsItIs = false
+    var (isAsItIs, isBehindLine) = (false, false)
     for line in discussion.split(separator: "\n", omittingEmptySubsequences: false) {
       if line.hasPrefix("  ") != isAsItIs, !line.isEmpty {
         isAsItIs.toggle()
         try out.line(isAsItIs ? ".nf" : ".fi")
       }
+      if isBehindLine, !isAsItIs, !line.isEmpty { try out.line(".br") }
       try out.line(line.isEmpty ? ".PP" : escaped(String(line)))
+      isBehindLine = !line.isEmpty && !isAsItIs
     }
     if isAsItIs { try out.line(".fi") }
   }

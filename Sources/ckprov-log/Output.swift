@@ -38,6 +38,14 @@ struct Output: ~Copyable {
     try write(text + "\n")
   }
 
+  /// What may hold anything, for a terminal if standard output is one: whole lines, with nothing in them that steers it.
+  mutating func writeShown(_ bytes: UnsafeRawBufferPointer) throws(LogError) {
+    guard standardOutputIsTerminal() else { return try write(bytes) }
+    for line in bytes.split(separator: 0x0A) {
+      try self.line(escapedForTerminal(String(decoding: line.last == 0x0D ? line.dropLast() : line, as: UTF8.self)))
+    }
+  }
+
   /// One compact object, on a line.
   mutating func json(_ object: JSONObject) throws(LogError) {
     try line(String(decoding: try JSONValue.object(object).compactJSON(), as: UTF8.self))
@@ -63,7 +71,7 @@ struct Output: ~Copyable {
 /// The path of a file that is to be written, or replaced.
 func checked(_ output: String) throws(LogError) -> String {
   if let status = try DiskFileSystem().status(of: output), status.kind != .file {
-    throw LogError(.io, "this is no regular file, which could be replaced; name another, or use standard output", path: output)
+    throw LogError(.io, "this is no regular file, which could be replaced; name another", path: output)
   }
   return output
 }

@@ -3,22 +3,29 @@ import LogStorage
 /// Says on standard error how far a command is, once that takes longer than a second and a person is watching; otherwise nothing.
 final class Progress {
   private let what: String
-  private let isWatched = standardErrorIsTerminal()
+  private let isWatched: Bool
   private let start = ContinuousClock.now
   private var nextTime = ContinuousClock.now + .seconds(1)
   private var isShown = false
 
-  /// - Parameter what: `sessions read`, say.
-  init(_ what: String) {
+  /// - Parameters:
+  ///   - what: `sessions read`, say.
+  ///   - isPrinting: the command prints meanwhile, so that nothing is shown where both go to the same terminal.
+  init(_ what: String, isPrinting: Bool = false) {
     self.what = what
+    isWatched = standardErrorIsTerminal() && !(isPrinting && standardOutputIsTerminal())
   }
+
+  func update(_ done: UInt64, of total: UInt64) { update(Int(clamping: done), of: Int(clamping: total)) }
 
   func update(_ done: Int, of total: Int) {
     guard isWatched, ContinuousClock.now >= nextTime else { return }
     let seconds = (ContinuousClock.now - start) / .seconds(1)
     let rate = Double(done) / seconds
     let left = rate > 0 ? ", \(Int(rate.rounded()))/s, \(durationText(milliseconds: Int64(Double(total - done) / rate * 1000))) left" : ""
-    showOnStandardError("\(done) of \(total) \(what)\(left)")
+    let filled = total > 0 ? min(20, max(0, 20 * Double(done) / Double(total))) : 0
+    let bar = String(repeating: "=", count: Int(filled)) + String(repeating: " ", count: 20 - Int(filled))
+    showOnStandardError("[\(bar)] \(done) of \(total) \(what)\(left)")
     nextTime = .now + .milliseconds(100)
     isShown = true
   }

@@ -59,7 +59,10 @@ struct ProjectCommand: ParsableCommand {
     if write { return try directory.writeView(&projection) }
     if let output {
       try directory.checkMayReplace(output, by: projection.session)
-      return try writeProjection(&projection, to: output, in: DiskFileSystem())
+      let progress = Progress("actions printed")
+      defer { progress.end() }
+      let total = projection.summary.actionCount
+      return try writeProjection(&projection, to: output, in: DiskFileSystem()) { progress.update($0, of: total) }
     }
     var out = Output()
     while out.isOpen, let block = try projection.next() { try out.write(block) }

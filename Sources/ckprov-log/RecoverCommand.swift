@@ -27,13 +27,22 @@ struct RecoverCommand: ParsableCommand {
       let id = try storage.store.locateLog(argument.session)
       let directory = storage.store.directory
       let result = apply ? try directory.recover(id, mode) : try directory.planRecovery(of: id, mode)
-      var out = Output()
-      for line in lines(id, result) { try out.line(line) }
-      try out.flush()
-      guard apply, result.original != nil, result.isClosed else { return }
-      do throws(LogError) { try directory.writeView(of: id) } catch {
-        throw error.adding("; the new log is in place, its view is not: 'ckprov-log project \(id) --write' makes it")
+      var failure: LogError?
+      // Also where a recovery was interrupted before it came to the view.
+      let isViewMissing = try directory.fileSystem.status(of: directory.viewPath(id)) == nil
+      if apply, result.isClosed, result.original != nil || isViewMissing {
+        do throws(LogError) { try directory.writeView(of: id) } catch {
+          failure = error.adding("; the log is in place, its view is not: 'ckprov-log project \(id) --write' makes it")
+        }
       }
+      var out = Output()
+      do throws(LogError) {
+        for line in lines(id, result) { try out.line(line) }
+        try out.flush()
+      } catch {
+        throw result.original.map { error.adding("; the new log is in place, and the original is '\($0)'") } ?? error
+      }
+      if let failure { throw failure }
     }
   }
 

@@ -27,6 +27,11 @@ struct ReportCommand: ParsableCommand {
 
 func writeExport(_ export: consuming Export, to path: String) throws(LogError) {
   var file = try OutputFile.create(checked(path), in: DiskFileSystem())
-  while let block = try export.next() { try file.write(block) }
+  let progress = Progress("actions printed")
+  defer { progress.end() }
+  while let block = try export.next() {
+    try file.write(block)
+    progress.update(export.done, of: export.total)
+  }
   try file.finish()
 }

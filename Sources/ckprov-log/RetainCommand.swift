@@ -35,6 +35,7 @@ struct RetainCommand: ParsableCommand {
     let rules = RetentionRules(hours: hours, keep: keep, bytesMax: maxBytes?.bytes)
     var failure: ExitCode?
     try reporting { () throws(LogError) in
+      storage.noteIfMissing()
       let progress = Progress("names looked at")
       let report = try storage.store.directory.retain(rules, now: currentTime(), isDryRun: dryRun, progress: progress.update)
       progress.end()

@@ -81,12 +81,20 @@ func cut(_ text: String, to width: Int) -> String {
   return cut + "…"
 }
 
+/// Two texts that differ, as far as they are wider than so many columns without what both begin with, but for its end.
+func contrasted(_ old: String, _ new: String, over width: Int) -> (String, String) {
+  guard width < .max, columns(of: old) > width || columns(of: new) > width else { return (old, new) }
+  let common = zip(old, new).prefix { $0 == $1 }.count - 12
+  return common < 2 ? (old, new) : ("…" + old.dropFirst(common), "…" + new.dropFirst(common))
+}
+
 /// Takes up to so many columns from the beginning of a text, up to a space if there is one in the second half.
 private func wrapped(_ text: inout Substring, to width: Int) -> String {
   var (end, used, space) = (text.startIndex, 0, Substring.Index?.none)
   while end < text.endIndex {
     used += columns(of: text[end])
-    if used > width { break }
+    // One character alone may be wider.
+    if used > width, end > text.startIndex { break }
     if text[end] == " ", used > width / 2 { space = end }
     end = text.index(after: end)
   }

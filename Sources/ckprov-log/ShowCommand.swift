@@ -72,7 +72,15 @@ struct ShowCommand: ParsableCommand {
   private func printTimeline(_ session: Session, to screen: inout Screen) throws(LogError) {
     var actions = try session.actions()
     var (last, attempts) = (session.startedAt, Attempts())
+    var day = timeText(last).prefix(10)
     while screen.isOpen, let action = try actions.next() {
+      let today = timeText(action.generatedAt).prefix(10)
+      if today != day {
+        try print(attempts, to: &screen)
+        attempts = Attempts()
+        try screen.line((padded("", to: 8), .plain), ("\(today)", .bold))
+        day = today
+      }
       if !attempts.isGoneOn(by: action) {
         try print(attempts, to: &screen)
         attempts = Attempts()
@@ -96,7 +104,7 @@ struct ShowCommand: ParsableCommand {
 
     func isGoneOn(by action: ActionRecord) -> Bool {
       guard let last = actions.last?.action else { return true }
-      return isOpen && last.actionType == action.actionType && last.kernel == action.kernel
+      return isOpen && last.actionType == action.actionType && last.kernel == action.kernel && last.attempt < action.attempt
     }
 
     mutating func append(_ action: ActionRecord, after seconds: Double) { actions.append((action, seconds)) }
@@ -118,11 +126,19 @@ struct ShowCommand: ParsableCommand {
     }
     guard let before = try last.beforeState?.object(), let after = try last.afterState?.object() else { return }
     for (path, old, new) in try differences(before, after) {
-      switch (old, new) {
+      let (path, room) = (escapedForTerminal(path), screen.width.map { $0 - 30 } ?? .max)
+      switch (old.map(escapedForTerminal), new.map(escapedForTerminal)) {
       case (let old?, let new?):
-        try screen.line((padded("", to: 28), .plain), ("\(path): ", .dim), (old, .red), (" -> ", .dim), (new, .green))
-      case (let old?, nil): try screen.line((padded("", to: 28), .plain), ("\(path): ", .dim), (old, .red), (" is gone", .dim))
-      case (_, let new): try screen.line((padded("", to: 28), .plain), ("\(path): ", .dim), (new ?? "", .green), (" is new", .dim))
+        if columns(of: path) + columns(of: old) + columns(of: new) <= room - 6 {
+          try screen.line((padded("", to: 28), .plain), ("\(path): ", .dim), (old, .red), (" -> ", .dim), (new, .green))
+        } else {
+          let (old, new) = contrasted(old, new, over: room)
+          try screen.line((padded("", to: 28), .plain), ("\(path):", .dim))
+          try screen.line((padded("", to: 28), .plain), ("- ", .dim), (old, .red))
+          try screen.line((padded("", to: 28), .plain), ("+ ", .dim), (new, .green))
+        }
+      case (let old?, nil): try screen.line((padded("", to: 28), .plain), ("\(path) is gone: ", .dim), (old, .red))
+      case (_, let new): try screen.line((padded("", to: 28), .plain), ("\(path) is new: ", .dim), (new ?? "", .green))
       }
     }
   }

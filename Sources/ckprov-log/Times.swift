@@ -11,7 +11,7 @@ import ProvenanceLog
 @Sendable func endOfTime(_ text: String) throws -> Timestamp { try time(text, filledWith: "9999-12-31T23:59:59.999999Z") }
 
 let timeHelp = """
-  Times are in UTC: YYYY-MM-DDTHH:MM:SS.ffffffZ, or the beginning of that, such as a day; today, yesterday, now; or how long ago, as in -90s, -15m, -2h, -3d, -1w.
+  Times are in UTC: YYYY-MM-DDTHH:MM:SS.ffffffZ, or the beginning of that, such as a day, or with a space for the T; today, yesterday, now; or how long ago, as in -90s, -15m, -2h, -3d, -1w.
   """
 
 private func time(_ text: String, filledWith rest: String) throws -> Timestamp {
@@ -25,7 +25,9 @@ private func time(_ text: String, filledWith rest: String) throws -> Timestamp {
   default: break
   }
   if text.hasPrefix("-"), let timestamp = moment(ago: text.dropFirst(), now) { return timestamp }
-  let start = text.hasSuffix("Z") && text.utf8.count < rest.utf8.count ? String(text.dropLast()) : text
+  var start = text.hasSuffix("Z") && text.utf8.count < rest.utf8.count ? String(text.dropLast()) : text
+  // As `list` prints it.
+  if start.utf8.count > 10, Array(start.utf8)[10] == UInt8(ascii: " ") { start = "\(start.prefix(10))T\(start.dropFirst(11))" }
   // A month may be shorter than the rest has it.
   for day in ["\(rest.dropFirst(8).prefix(2))", "30", "29", "28"] where 4...rest.utf8.count ~= start.utf8.count {
     let filled = "\(rest.prefix(8))\(day)\(rest.dropFirst(10))"

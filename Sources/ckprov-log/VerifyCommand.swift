@@ -90,7 +90,11 @@ private struct Report {
     name = location.name
     do throws(LogError) {
       switch location {
-      case .log(let id): take(try store.directory.verify(id, isDeep: isDeep))
+      case .log(let id):
+        let progress = Progress("MiB of \(id) checked")
+        defer { progress.end() }
+        let size = try store.directory.log(of: id).rawSize()
+        take(try store.directory.verify(id, isDeep: isDeep) { progress.update($0 >> 20, of: size >> 20) })
       case .legacy(let name): try take(store.legacyEntry(name))
       }
     } catch {

@@ -23,4 +23,8 @@ int ckprov_name_characters(void);
 /// wcwidth: columns of a terminal, -1 for what is not printed or not known.
 int ckprov_columns(uint32_t scalar);
 
+/// The arguments that the program was started with, as the C library gave them: without /proc, Swift's CommandLine has none.
+int ckprov_argument_count(void);
+const char *ckprov_argument(int number);
+
 #endif

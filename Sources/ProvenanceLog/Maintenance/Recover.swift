@@ -69,7 +69,6 @@ extension SessionsDirectory {
     // Under this name nobody sweeps it: behind the exchange the original has it.
     let aside = LogDirectory(path: asidePath("\(id).log", "aside"), fileSystem: fileSystem)
     var result: Recovery
-    var view: String?
     do throws(LogError) {
       result = try fill(&builder, original, id, mode)
       let made = try builder.finish()
@@ -77,22 +76,22 @@ extension SessionsDirectory {
       try made.sync()
       try check(builder.log, id, holds: result)
       for name in try builder.log.segments() { try fileSystem.setModificationTime(of: builder.log.path(of: name.description), to: modified) }
-      // It may hold what the log has lost.
-      view = try setViewAside(of: header)
       try fileSystem.rename(builder.log.path, to: aside.path)
       try fileSystem.syncDirectory(path)
       try fileSystem.exchange(aside.path, with: original.path)
     } catch {
       try? builder.log.delete()
       try? aside.delete()
-      if let view { try? fileSystem.rename(view, to: viewPath(id)) }
       throw error
     }
-    (result.original, result.originalView) = (aside.path, view)
+    result.original = aside.path
     do throws(LogError) {
       try fileSystem.syncDirectory(path)
+      // It may hold what the log has lost.
+      result.originalView = try setViewAside(of: header)
+      try fileSystem.syncDirectory(path)
     } catch {
-      throw error.adding("; the new log is in place, and the original is '\(aside.path)', but a power cut now may undo that")
+      throw error.adding("; the new log is in place, and the original is '\(aside.path)', but a power cut now may undo that, and the old view may still be there")
     }
     return result
   }
@@ -200,6 +199,12 @@ private struct Salvage: ~Copyable {
         }
         return false
       case .action:
+        let canonical = try payload.withRawBytes { bytes throws(LogError) in try canonicalForm(ofAction: bytes) }
+        if canonical != payload {
+          note(.record, "the action is not in the form in which it must be stored", frame)
+          payload = canonical
+          if mode == .tail { isKeeping = false }
+        }
         let seq = try payload.withRawBytes { bytes throws(LogError) in try ActionOutline(payload: bytes).seq }
         if isKeeping {
           let before = summary.summary.nextSeq

@@ -67,6 +67,7 @@ extension SessionsDirectory {
     }
     report.sessionsLeft = candidates.count(where: \.isStarted)
     report.bytesLeft = candidates.reduce(0) { $0 + $1.bytes }
+    let youngest = (now.microseconds - 60_000_000) * 1000
     var excess = rules.keep.map { max(0, report.sessionsLeft - $0) } ?? 0
     var batch: [Removal] = []
     var isHandled = Array(repeating: false, count: candidates.count)
@@ -74,6 +75,8 @@ extension SessionsDirectory {
     repeat {
       let failureCount = report.failures.count
       for (index, candidate) in candidates.enumerated() where !isHandled[index] {
+        // It may be about to be started.
+        if !candidate.isStarted, candidate.modified > youngest { continue }
         let isExcess = candidate.isStarted && excess > 0
         if isExcess { excess -= 1 }
         let rule: RetentionReport.Rule
@@ -182,7 +185,10 @@ extension SessionsDirectory {
     }
     sync()
     each { session throws(LogError) in
-      if case .log(let id) = session { try aside[id]?.delete() }
+      guard case .log(let id) = session else { return }
+      do throws(LogError) { try aside[id]?.delete() } catch {
+        throw error.adding("; the session is gone, and what is left of it goes with a later opening of this directory")
+      }
     }
     return errors
   }

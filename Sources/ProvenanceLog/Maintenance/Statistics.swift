@@ -10,7 +10,7 @@ package struct Statistics: Sendable {
   package internal(set) var frames: UInt64 = 0
   package internal(set) var segments: UInt64 = 0
   package internal(set) var files: UInt64 = 0
-  /// Bytes of the segments, unpacked.
+  /// Bytes of the segments' headers and frames, unpacked.
   package internal(set) var rawBytes: UInt64 = 0
   /// Bytes of the files, packed as they are.
   package internal(set) var storedBytes: UInt64 = 0
@@ -75,14 +75,16 @@ extension SessionStore {
       statistics.files += 1
       statistics.storedBytes += try log.fileSystem.status(of: log.path(of: name.description))?.size ?? 0
     }
-    statistics.rawBytes += try log.rawSize()
     var segment: UInt64?
     while let frame = try reader.next() {
       statistics.frames += 1
+      statistics.rawBytes += UInt64(frame.frameSize)
       // A segment that a compaction moves meanwhile is still the same one.
-      if reader.currentSegment.header.firstSequence != segment {
-        segment = reader.currentSegment.header.firstSequence
+      let (header, start) = reader.currentSegment
+      if header.firstSequence != segment {
+        segment = header.firstSequence
         statistics.segments += 1
+        if frame.sequence == header.firstSequence { statistics.rawBytes += reader.place.offset - start }
       }
       if frame.kind == .action { try statistics.count(action: try reader.payload) }
     }
@@ -96,7 +98,9 @@ extension SessionStore {
     statistics.legacySessions += 1
     for action in actions {
       let payload = try action.compactJSON()
-      try payload.withRawBytes { bytes throws(LogError) in try statistics.count(action: bytes) }
+      do throws(LogError) { try payload.withRawBytes { bytes throws(LogError) in try statistics.count(action: bytes) } } catch {
+        throw error.adding("; 'import' says whether it can become a log").at(directory.legacyPath(name))
+      }
     }
   }
 }

@@ -52,21 +52,47 @@ extension SessionsDirectory {
   /// Reads every frame, checks every checksum and link, and compares each checkpoint with what the frames add up to, and each index with the frames; goes on
   /// behind damage.
   ///
-  /// - Parameter isDeep: each action is checked for the form that Format/record.md prescribes, the times in indexes too, and the view, if there is one, byte for byte.
+  /// - Parameters:
+  ///   - isDeep: each action is checked for the form that Format/record.md prescribes, the times in indexes too, and the view, if there is one, byte for byte.
+  ///   - progress: gets how many bytes of frames were read.
   /// - Throws: `LogError` if it cannot be read: `notFound`, `unsupportedVersion`, `noPermission`, `io`.
-  package func verify(_ id: SessionID, isDeep: Bool = false) throws(LogError) -> Verification {
+  package func verify(_ id: SessionID, isDeep: Bool = false, progress: (UInt64) -> Void = { _ in }) throws(LogError) -> Verification {
     var verifier = Verifier(id, isDeep: isDeep)
     var reader = try LogReader.open(log(of: id), of: id)
     while let item = try reader.nextItem() {
       switch item {
-      case .frame(let frame): try verifier.take(frame, &reader)
+      case .frame(let frame):
+        try verifier.take(frame, &reader)
+        progress(verifier.result.bytes)
       case .damage(let damage): verifier.take(damage, stopsReaders: reader.stopsReaders(damage))
       }
     }
     verifier.finish(reader.ending)
+    if verifier.result.problemCount == 0 {
+      // Files that nobody reads, since another one covers them.
+      do throws(LogError) { _ = try log(of: id).removeLeftovers(of: id, isPlan: true) } catch let error where error.code == .corrupt {
+        verifier.take(
+          Damage(.otherSegment, error.message, segment: error.segment ?? "", offset: 0, sequences: (error.sequence ?? 0)..<(error.sequence ?? 0)),
+          stopsReaders: false)
+      } catch let error where error.code == .notFound {
+        // Compaction has taken them away meanwhile.
+      }
+    }
     if isDeep, !verifier.result.stopsReaders, let header = verifier.summary.header { try verifier.compareView(of: header, in: self) }
     return verifier.result
   }
+}
+
+/// The form in which an action must be stored, all that Format/record.md says of its members being true.
+/// - Throws: `LogError` `corrupt`, `invalidInput` if it is not.
+func canonicalForm(ofAction payload: UnsafeRawBufferPointer) throws(LogError) -> [UInt8] {
+  _ = try ActionRecord(payload: payload)
+  var parser = try JSONParser(payload)
+  var canonical = ByteBuffer(capacity: payload.count)
+  try parser.transcode(to: &canonical)
+  try parser.end()
+  if parser.metNullMember, try JSONValue(json: payload).hasNullMember { throw LogError(.corrupt, "the action has a member that is null") }
+  return Array(canonical.bytes)
 }
 
 private struct Verifier {
@@ -132,7 +158,11 @@ private struct Verifier {
       let checkpoint = try Checkpoint(payload: payload)
       if frame.sequence == 0 { firstCheckpoint = (checkpoint, place.offset) } else { try compare(checkpoint) }
     }
-    if isDeep, frame.kind == .action { try checkAction(payload) }
+    if isDeep, frame.kind == .action {
+      guard try canonicalForm(ofAction: payload).elementsEqual(payload) else {
+        throw LogError(.corrupt, "the action is not in the form in which it must be stored")
+      }
+    }
     // Behind damage the start of the session may be known from a checkpoint alone.
     let isStart = frame.kind == .sessionStarted && summary.header == nil
     try summary.apply(frame.kind, payload: payload, trustingCheckpoint: !canCompare && !isStart)
@@ -189,19 +219,6 @@ private struct Verifier {
     default: break
     }
     if !result.stopsReaders { result.actionsBeforeDamage = result.actions }
-  }
-
-  /// All that Format/record.md says of an action's payload: its members, and that it is in the form in which it is stored.
-  private func checkAction(_ payload: UnsafeRawBufferPointer) throws(LogError) {
-    _ = try ActionRecord(payload: payload)
-    var parser = try JSONParser(payload)
-    var canonical = ByteBuffer(capacity: 0)
-    try parser.transcode(to: &canonical)
-    try parser.end()
-    let hasForbiddenNull = parser.metNullMember ? try JSONValue(json: payload).hasNullMember : false
-    guard !hasForbiddenNull, canonical.bytes.elementsEqual(payload) else {
-      throw LogError(.corrupt, "the action is not in the form in which it must be stored")
-    }
   }
 
   private func compare(_ checkpoint: Checkpoint) throws(LogError) {

@@ -8,14 +8,17 @@ final class PrintedActions: @unchecked Sendable {
   /// How many levels deep they stand.
   private let level: Int
   private var payloads = ByteBuffer(capacity: 4096)
-  /// Where each payload ends.
-  private var ends: [Int] = []
+  /// Where each payload ends, and the sequence of its frame.
+  private var ends: [(offset: Int, sequence: UInt64)] = []
   private var isFirst = false
   private var printed = ByteBuffer(capacity: 4096)
   /// How many are printed whole.
   private var count = 0
   /// Of the next one, if a part of it is printed.
   private var reindenter: Reindenter?
+  var isPartlyPrinted: Bool { reindenter != nil }
+  /// Of the next one's frame.
+  var nextSequence: UInt64 { ends[count].sequence }
   private var error: LogError?
 
   /// The JSON of an action may be hundreds of times as long as its payload: so much of it is held, and a little more.
@@ -42,9 +45,9 @@ final class PrintedActions: @unchecked Sendable {
     self.isFirst = isFirst
   }
 
-  func append(_ payload: UnsafeRawBufferPointer) {
+  func append(_ payload: UnsafeRawBufferPointer, _ sequence: UInt64) {
     payloads.append(payload)
-    ends.append(payloads.count)
+    ends.append((payloads.count, sequence))
   }
 
   func dropJSON() {
@@ -64,13 +67,20 @@ final class PrintedActions: @unchecked Sendable {
   }
 
   private func printNext() throws(LogError) {
+    let start = printed.count
     if reindenter == nil {
       if count > 0 || !isFirst { printed.append(",") }
       printed.appendNewLine(level)
     }
     var reindenter = reindenter ?? Reindenter(level: level)
-    let payload = UnsafeRawBufferPointer(rebasing: payloads.bytes[(count == 0 ? 0 : ends[count - 1])..<ends[count]])
-    let written = try reindenter.write(payload, into: printed.freeRoom(atLeast: max(Reindenter.roomMin, min(payload.count, 1 << 16))))
+    let payload = UnsafeRawBufferPointer(rebasing: payloads.bytes[(count == 0 ? 0 : ends[count - 1].offset)..<ends[count].offset])
+    let written: (count: Int, isFinished: Bool)
+    do throws(LogError) {
+      written = try reindenter.write(payload, into: printed.freeRoom(atLeast: max(Reindenter.roomMin, min(payload.count, 1 << 16))))
+    } catch {
+      printed.truncate(to: start)
+      throw error
+    }
     printed.commit(written.count)
     self.reindenter = written.isFinished ? nil : reindenter
     if written.isFinished { count += 1 }

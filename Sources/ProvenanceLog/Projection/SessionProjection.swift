@@ -17,7 +17,8 @@ package struct SessionProjection: ~Copyable {
   private var recomputed = SummaryBuilder()
   private var output = ByteBuffer(capacity: 4096)
   private var part = Part.header
-  private var actions: UInt64 = 0
+  /// Those that were read.
+  package private(set) var actions: UInt64 = 0
   /// No more is read.
   private var isAtEnd = false
   /// One after the other they come into the JSON: two where there is much to read, of which another thread prints the first.
@@ -95,7 +96,7 @@ package struct SessionProjection: ~Copyable {
           continue
         }
         if next.json.count == 0 {
-          if next.isFinished { ready.removeFirst() } else { try next.printOn() }
+          if next.isFinished { ready.removeFirst() } else { try printOn(next) }
         } else if output.count + next.json.count <= Self.blockSize {
           output.append(next.json)
           next.dropJSON()
@@ -158,6 +159,16 @@ package struct SessionProjection: ~Copyable {
     try? mine.printOn()
   }
 
+  /// The JSON ends before an action that is none, under right checksums.
+  private mutating func printOn(_ next: PrintedActions) throws(LogError) {
+    do throws(LogError) { try next.printOn() } catch {
+      guard error.code == .corrupt, !next.isPartlyPrinted else { throw error }
+      let id = state.header.sessionID
+      damage = LogError(error.code, "\(error.message); 'recover \(id)' shows what can be kept", path: reader.log.path, sequence: next.nextSequence)
+      (ready, isAtEnd) = ([], true)
+    }
+  }
+
   /// The other thread has more to print, since this one reads, too.
   private static let (theirSize, mySize) = (3 << 15, 1 << 16)
 
@@ -171,7 +182,7 @@ package struct SessionProjection: ~Copyable {
         }
         try reader.add(frame, to: &recomputed)
         guard frame.kind == .action else { continue }
-        batch.append(try reader.payload)
+        batch.append(try reader.payload, frame.sequence)
         actions += 1
       }
     } catch {

@@ -16,10 +16,20 @@ extension SessionsDirectory {
   /// The same for a projection of which nothing was read yet.
   package func writeView(_ projection: inout SessionProjection) throws(LogError) {
     let id = projection.header.sessionID
-    try checkIsFreeOrView(viewPath(id), of: projection.session)
-    try writeProjection(&projection, to: viewPath(id), in: fileSystem, modified: try log(of: id).modified())
+    let log = log(of: id)
+    do throws(LogError) { try checkIsFreeOrView(viewPath(id), of: projection.session) } catch {
+      // What it holds more may have been recorded since.
+      guard error.code == .corrupt, projection.damage == nil, let now = try? log.state(of: id).checkpoint, now.summary.isFurther(than: projection.summary)
+      else { throw error }
+      return try writeView(of: id)
+    }
+    try writeProjection(&projection, to: viewPath(id), in: fileSystem, modified: try log.modified())
+    // Closed meanwhile, by a writer whose view this one has replaced.
+    if try !log.hasLivingWriter(), let now = try? log.state(of: id).checkpoint, now.summary.isFurther(than: projection.summary) {
+      return try writeView(of: id)
+    }
     // Removed meanwhile: a removal looks for the view once more behind the log's new name, so it has not seen this one, or will see it.
-    if try fileSystem.status(of: log(of: id).path) == nil { try removeView(of: projection.header) }
+    if try fileSystem.status(of: log.path) == nil { try removeView(of: projection.header) }
   }
 
   /// Removes the JSON file of this session if it is its view.
@@ -29,13 +39,12 @@ extension SessionsDirectory {
     try fileSystem.syncDirectory(path)
   }
 
-  /// Renames the view of this session, if it has one, to a name that nobody sweeps.
+  /// Renames the view of this session, if it has one, to a name that nobody sweeps. The caller syncs the directory.
   /// - Returns: the new name.
   package func setViewAside(of header: SessionHeader) throws(LogError) -> String? {
     guard try hasView(header) else { return nil }
     let aside = asidePath("\(header.sessionID).json", "aside")
     try fileSystem.rename(viewPath(header.sessionID), to: aside)
-    try fileSystem.syncDirectory(path)
     return aside
   }
 
@@ -106,6 +115,12 @@ extension SessionsDirectory {
     let place = try fileSystem.status(of: LogStorage.path(parentDirectory(path), "."))
     guard let place, try place.identity == fileSystem.status(of: LogStorage.path(self.path, "."))?.identity else { return }
     try checkIsFreeOrView(path, of: session)
+  }
+}
+
+extension SessionSummary {
+  fileprivate func isFurther(than other: SessionSummary) -> Bool {
+    nextSeq > other.nextSeq || nextSeq == other.nextSeq && end != nil && other.end == nil
   }
 }
 
@@ -199,12 +214,16 @@ private func leadingMembers(_ bytes: UnsafeRawBufferPointer) throws(LogError) ->
 }
 
 /// Writes a whole projection to a file that appears at once or not at all.
+/// - Parameter progress: gets how many actions were read.
 /// - Throws: the projection's `damage`; what stood at `path` is then still there.
 package func writeProjection(
-  _ projection: inout SessionProjection, to path: String, in fileSystem: any FileSystem, modified: Int64? = nil
+  _ projection: inout SessionProjection, to path: String, in fileSystem: any FileSystem, modified: Int64? = nil, progress: (UInt64) -> Void = { _ in }
 ) throws(LogError) {
   var file = try OutputFile.create(path, in: fileSystem)
-  while let block = try projection.next() { try file.write(block) }
+  while let block = try projection.next() {
+    try file.write(block)
+    progress(projection.actions)
+  }
   if let damage = projection.damage { throw damage }
   try file.finish(modified: modified)
 }

@@ -104,6 +104,7 @@ struct Recorder: ~Copyable {
     }
     do throws(LogError) {
       if try directory.viewHoldsMore(than: writer.opened), let aside = try directory.setViewAside(of: writer.opened.header) {
+        try directory.fileSystem.syncDirectory(directory.path)
         options.notice("session \(id) has lost its end: its view holds more than its log, and now stands at \(aside)")
       } else {
         try directory.removeView(of: writer.opened.header)
@@ -160,7 +161,7 @@ struct Recorder: ~Copyable {
     try flush(actions, from: &next)
   }
 
-  func isDueToRoll(_ options: ProvChain.Options) -> Bool { !writer.isReleased && writer.segmentSize >= options.segmentSizeMax }
+  func isDueToRoll(_ options: ProvChain.Options) -> Bool { !writer.isReleased && writer.segmentSize >= min(options.segmentSizeMax, 64 << 30) }
 
   /// Goes on in a new segment; no sync of the active one may be under way.
   mutating func roll() throws(LogError) {
@@ -262,8 +263,8 @@ extension LogDirectory {
     do throws(LogError) {
       _ = try compact(id, CompactionRules(rawSizeMax: options.segmentSizeMax), lock: lock)
     } catch {
-      // Who compacts it does this, too.
-      guard error.code != .locked else { return }
+      // Who compacts it does this, too; and retention may have removed it.
+      guard error.code != .locked, error.code != .notFound else { return }
       options.notice("session \(id): its files could not be sealed: \(error); 'ckprov-log compact \(id)' does it")
     }
   }
