@@ -113,7 +113,7 @@ struct ExportTests {
     var random = SeededGenerator(seed: setting("CKPROV_SEED").flatMap { UInt64($0) } ?? .random(in: .min ... .max))
     let hostile: [JSONString] = [
       "</script><script>window.wasAttacked = 1</script>", "<img src=x onerror='window.wasAttacked = 2'>", "<!--", "]]>", "&lt;b&gt;",
-      "\u{2028}\u{0}\u{1B}[2J",
+      "\u{2028}\u{0}\u{1B}[2J", "Größe \u{202E}desrever\u{2069}\u{85}",
       JSONString(utf16: [0xD800, 0x41]), "{{DATA}}", "{{TITLE}}", "${window.wasAttacked = 3}", "plain",
     ]
     func text() -> JSONString { hostile.randomElement(using: &random)! }
