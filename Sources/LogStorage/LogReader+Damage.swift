@@ -126,8 +126,12 @@ extension LogReader {
     let first = file.name.firstSequence
     damage.sequences = nextSequence..<max(nextSequence, first)
     // One that begins before the end of what was read takes the log up again with copies, or follows a file that it was to say the end of.
-    let passes = first < nextSequence ? nextSequence + 1 : 0
-    guard first >= nextSequence || first > segment.firstSequence, let salt = try saltOfFirstFrame() else { return damage }
+    // One that begins with the segment that was read last is that segment, and reaches further.
+    let isSame = first == segment.firstSequence && first < nextSequence
+    let passes = first < nextSequence ? nextSequence + (isSame ? 0 : 1) : 0
+    guard first >= nextSequence || first >= segment.firstSequence, let salt = try saltOfFirstFrame(), !isSame || salt == segment.salt else {
+      return damage
+    }
     let header = SegmentHeader(
       sessionID: sessionID ?? segment.sessionID, salt: salt, firstSequence: first, firstSeq: 1,
       predecessor: first == 0 ? nil : SegmentEnd(salt: 0, size: 0, lastSequence: first - 1, lastCRC: 0))

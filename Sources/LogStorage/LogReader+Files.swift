@@ -249,10 +249,12 @@ extension LogReader {
   /// only if two equal listings in a row show it.
   private mutating func missedFile() throws(LogError) -> Step? {
     var lastListing: [SegmentFileName] = []
+    // The one before was read already, as far as it can be.
+    let passed = fileIndex > 0 ? files[fileIndex - 1].firstSequence : nil
     while !readsOneFile, listings <= Self.listingsMax {
       listings += 1
       let listing = try log.segments()
-      let rest = listing.filter { $0.firstSequence >= nextSequence }
+      let rest = listing.filter { $0.firstSequence >= nextSequence && $0.firstSequence > passed ?? 0 || passed == nil }
       if let step = try goOnInWider(listing) { return step }
       if let first = rest.first, first.firstSequence < file.name.firstSequence {
         if let missed = try openIfThere(first) {

@@ -37,7 +37,9 @@ struct HelpTests {
       let result = try await runProgram(try commandPath(), [text])
       #expect(result.status == 64 && result.errors.contains("\nDid you mean '\(advice)'?\n"), "\(result.errors)")
     }
-    for text in ["something", "--lst"] {
+    let inner = try await runProgram(try commandPath(), ["urn", "valdate", "x"])
+    #expect(inner.status == 64 && inner.errors.contains("\nDid you mean 'validate'?\n"), "\(inner.errors)")
+    for text in ["something", "--lst", "ps"] {
       let result = try await runProgram(try commandPath(), [text])
       #expect(result.status == 64 && !result.errors.contains("Did you mean"), "\(result.errors)")
     }
@@ -72,6 +74,45 @@ struct HelpTests {
     let file = try bench.file("completion", generated.text)
     let result = try await runProgram(shell, ["-c", script, file])
     #expect(result.status == 0 && result.errors == "" && result.text.contains(shell == "fish" ? "show" : "ckprov"), "\(result.text)\(result.errors)")
+  }
+
+  /// The parser would take the argument behind it for its value.
+  @Test func anOptionWithAnEmptyValueIsRefused() async throws {
+    for arguments in [newSession("a") + ["--kernel-action=", "--no-close"], ["list", "--label=", "--json"]] {
+      let result = try await bench.run(arguments, input: [])
+      #expect(result.status == 64 && result.errors.contains("=' has no value; for an empty one write --") && result.text == "", "\(result.errors)")
+    }
+    #expect(try await bench.run(["list", "--label", ""], input: []).status == 0)
+    #expect(try !bench.exists(bench.logPath("a")))
+  }
+
+  /// Where /proc is not readable Swift does not know a program's arguments.
+  @Test func withoutProc() async throws {
+    let script = "mount -t tmpfs none /proc && exec \"$0\" \"$@\""
+    guard try await runProgram("unshare", ["-m", "true"]).status == 0 else {
+      print("SKIPPED: no mount namespaces here, so a system without /proc is not tested")
+      return
+    }
+    let result = try await runProgram("unshare", ["-m", "sh", "-c", script, try commandPath(), "cat", "nosuch", "--storage-dir", bench.storage.path])
+    #expect(result.status == 66 && result.errors.contains("nosuch"), "\(result.status) \(result.text) \(result.errors)")
+  }
+
+  /// Shells expand what they are offered.
+  @Test func completionOffersNoNameThatIsNoSession() async throws {
+    try #require(await bench.record("abc", [action("1")]).status == 0)
+    for name in ["$(touch pwned)", "`touch pwned`", "a b"] { try DiskFileSystem().write(Array("{}".utf8), to: "\(bench.sessions)/\(name).json") }
+    let generated = try await runProgram(try commandPath(), ["--generate-completion-script", "bash"])
+    let file = try bench.file("completion", generated.text)
+    for option in ["--storage-dir \(bench.storage.path)", "--storage-dir=\(bench.storage.path)"] {
+      let script = """
+        source \(file); cd /; unset CKPROV_STORAGE_DIR; PATH=$(dirname "$C"):$PATH
+        COMP_WORDS=(ckprov-log show \(option) ''); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMP_LINE="${COMP_WORDS[*]}"; COMP_POINT=${#COMP_LINE}
+        _ckprov-log ckprov-log '' "${COMP_WORDS[COMP_CWORD - 1]}"
+        echo "${COMPREPLY[@]}"
+        """
+      let result = try await bench.shell(script)
+      #expect(result.text.contains("abc") && !result.text.contains("touch"), "\(option): \(result.text) \(result.errors)")
+    }
   }
 
   @Test func completionKnowsTheSessions() async throws {

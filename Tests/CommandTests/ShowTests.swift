@@ -112,6 +112,23 @@ struct ShowTests {
     #expect(try await bench.run("show", "s1", "--color", "never").text == Self.shown)
   }
 
+  /// One character of it is wider than the terminal.
+  @Test func aCharacterWithoutEnd() async throws {
+    let note = String(repeating: "\u{1100}", count: 60)
+    _ = try await bench.record("s", [action(note, outcome: "failed")])
+    let result = try await bench.shell("COLUMNS=80 timeout 20 $C show --failures s")
+    #expect(result.status == 0 && result.text.contains("\u{1100}\u{1100}"), "\(result.status)")
+  }
+
+  /// What is the same in both is left out, so that the difference is seen.
+  @Test func longValuesShowWhereTheyDiffer() async throws {
+    let image = "registry.example.com/platform/payments-service-with-a-name@sha256:"
+    let line = #"{"action_type":"t","outcome":"verified","before_state":{"image":"\#(image)aaaa"},"after_state":{"image":"\#(image)bbbb"}}"#
+    _ = try await bench.record("s", [line])
+    let result = try await bench.shell("COLUMNS=80 $C show s")
+    #expect(result.text.contains("aaaa\n") && result.text.contains("bbbb\n") && result.text.contains("image:"), "\(result.text)")
+  }
+
   /// Never wider than the terminal, which counts wide characters twice.
   @Test(arguments: [20, 40, 80, 200])
   func fitsTheTerminal(_ columns: Int) async throws {

@@ -62,6 +62,53 @@ struct CauseTests {
     #expect(verification.problemCount == 0 && verification.actions == 8)
   }
 
+  /// Under right checksums a text holds a byte that none may hold: the JSON ends before it, and a new log is without it.
+  @Test func anActionThatIsNoJSON() throws {
+    let disk = known.disk()
+    let note = action.payload.firstRange(of: Array(#""note":"n"#.utf8))!.upperBound - 1
+    disk.update(path(1)) {
+      $0[action.offset + FrameHeader.size + note] = 0xFF
+      Forger.sealFrame(at: action.offset, salt: salt, in: &$0)
+    }
+    let sessions = KnownLog.sessions(on: disk)
+    var projection = try SessionProjection.open(KnownLog.log(on: disk), of: KnownLog.id)
+    var json: [UInt8] = []
+    while let block = try projection.next() { json += block }
+    let value = try json.withRawBytes { bytes throws(LogError) in try JSONValue(json: bytes) }
+    guard case .object(let session) = value, case .array(let actions)? = session["actions"] else { preconditionFailure("no session") }
+    #expect(actions.count == 2)
+    let damage = projection.damage
+    let error = try #require(damage)
+    #expect(error.code == .corrupt && error.sequence == action.header.sequence && error.message.contains("'recover known'"), "\(error)")
+    #expect(try sessions.verify(KnownLog.id, isDeep: true).problems.map(\.cause) == [.record])
+    for mode in RecoveryMode.allCases {
+      let plan = try sessions.planRecovery(of: KnownLog.id, mode)
+      #expect(plan.problems.map(\.cause) == [.record] && plan.kept == (mode == .tail ? 2 : 7), "\(plan)")
+    }
+    #expect(try sessions.recover(KnownLog.id, .salvage).lost == [3...3])
+    #expect(try sessions.verify(KnownLog.id, isDeep: true).problemCount == 0)
+  }
+
+  /// White space in it is no reason to lose an action.
+  @Test func anActionInAnotherForm() throws {
+    let disk = known.disk()
+    var isAsLong = false
+    let comma = action.payload.firstRange(of: Array(#""note":"n"#.utf8))!.lowerBound - 1
+    disk.update(path(1)) {
+      let old = Array(action.payload)
+      let payload = Array(old[...comma]) + [UInt8(ascii: " ")] + old[(comma + 1)...]
+      let frame = Forger.frame(payload, sequence: action.header.sequence, unsynced: action.header.unsynced, salt: salt)
+      $0.replaceSubrange(action.offset..<action.offset + action.bytes.count, with: frame)
+      isAsLong = frame.count == action.bytes.count
+    }
+    try #require(isAsLong)
+    let sessions = KnownLog.sessions(on: disk)
+    #expect(try sessions.planRecovery(of: KnownLog.id, .salvage).kept == 8)
+    _ = try sessions.recover(KnownLog.id, .salvage)
+    let verification = try sessions.verify(KnownLog.id, isDeep: true)
+    #expect(verification.problemCount == 0 && verification.actions == 8)
+  }
+
   /// The tail in doubt is a class of its own, of the same cause.
   @Test func aTailInDoubt() throws {
     let disk = known.disk()

@@ -83,6 +83,33 @@ struct IndexTests {
     try expect(.checkpoint, known.files[1], disk)
   }
 
+  /// Who resumes says in the next file where the sealed one ends: behind a wrong salt nobody would follow.
+  @Test func aForgedSaltIsNotGoneOnBehind() throws {
+    let known = KnownLog.of(.allSealed)
+    let file = known.files[1]
+    try #require(sealedChunks(file.bytes).count == 2)
+    // Of the last segment's chunk.
+    let log = KnownLog.log(on: forge(known, file, at: sealedIndexStart(file.bytes) + 8 + 64 + 60, 4, by: 1))
+    do throws(LogError) {
+      _ = try log.resume(KnownLog.id, lock: try LogLock(.writer, of: log), zeroesAhead: false, randomSalt: { 7 })
+      Issue.record("it was resumed")
+    } catch {
+      #expect(error.code == .corrupt && error.message.contains("index"), "\(error)")
+    }
+  }
+
+  /// A sparse file claims more chunks than memory should hold.
+  @Test func anIndexHasABound() throws {
+    let known = KnownLog.of(.allSealed)
+    var trailer = Array(known.files[0].bytes.suffix(SealedIndex.trailerSize))
+    for (count, isPossible) in [(UInt64(SealedIndex.chunkCountMax), true), (UInt64(SealedIndex.chunkCountMax) + 1, false)] {
+      Forger.store(count, 4, at: 32, in: &trailer)
+      Forger.sealTrailer(in: &trailer)
+      let size = trailer.withUnsafeBytes { bytes in try? SealedIndex.size(trailer: bytes, fileSize: 1 << 40) }
+      #expect((size != nil) == isPossible)
+    }
+  }
+
   /// The index is made anew, even where the file gets no smaller by it.
   @Test func packingAnewMakesAForgedIndexRight() throws {
     try eachForgedEntry { disk, file, _, place in

@@ -52,12 +52,18 @@ struct OverlapTests {
     return found
   }
 
-  /// - Parameter damaged: a file in the place of which others are read: nothing else is named.
-  private func expectAll(_ disk: MemoryDisk, _ place: Comment, damaged: SegmentFileName? = nil) throws {
+  /// - Parameters:
+  ///   - damaged: a file in the place of which others are read: nothing else is named.
+  ///   - unread: one that nobody reads, since another one covers it: if what differs in it counts, that is named.
+  private func expectAll(_ disk: MemoryDisk, _ place: Comment, damaged: SegmentFileName? = nil, unread: SegmentFileName? = nil) throws {
     let found = try read(disk)
     #expect(found.count == known.frames.count && found.error == nil && found.ending == .clean, "\(place): \(found)")
     let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
     #expect(verification.actions == 8 && verification.actionsBeforeDamage == 8 && !verification.stopsReaders, "\(place): \(verification.problems)")
+    if let unread, !verification.problems.isEmpty {
+      let isNamed = verification.problems.map(\.segment) == [unread.description] && verification.problems[0].cause == .otherSegment
+      return #expect(isNamed && verification.problems[0].framesLost == 0, "\(place): \(verification.problems)")
+    }
     let expected = damaged.map { [$0.description] } ?? []
     #expect(verification.problems.map(\.segment) == expected, "\(place): \(verification.problems)")
     #expect(verification.problems.allSatisfy { $0.kind == .corruption && $0.framesLost == 0 }, "\(place): \(verification.problems)")
@@ -93,7 +99,7 @@ struct OverlapTests {
         try expectAll(disk, "segment \(segment), sealed flipped at \(part)", damaged: name)
         flip(disk, path(first, isSealed: true), at: part)
         flip(disk, path(first), at: part * 0.98)
-        try expectAll(disk, "segment \(segment), raw flipped at \(part)")
+        try expectAll(disk, "segment \(segment), raw flipped at \(part)", unread: SegmentFileName(firstSequence: first))
         flip(disk, path(first, isSealed: true), at: part)
         // What nothing vouches for in the newest raw file is a torn tail there.
         if segment < 2 {
@@ -111,7 +117,7 @@ struct OverlapTests {
       try expectAll(disk, "both whole")
       for first in [UInt64(0), 4] {
         flip(disk, path(first), at: part * 0.98)
-        try expectAll(disk, "\(first) flipped at \(part)")
+        try expectAll(disk, "\(first) flipped at \(part)", unread: SegmentFileName(firstSequence: first))
         flip(disk, path(first), at: part * 0.98)
       }
       flip(disk, path(0, isSealed: true), at: part)
@@ -150,6 +156,95 @@ struct OverlapTests {
       try expectAll(index, "its index is damaged at \(part)", damaged: wide)
       try index.remove(path(4))
       try expectAll(index, "its index is damaged at \(part), and 4 is gone", damaged: wide)
+    }
+  }
+
+  /// Whatever is left beside a wide file, the session ends where that one ends, and each action is found by its seq.
+  @Test func anyLeftoversBesideAWiderOne() throws {
+    let leftovers = [path(0), path(4), path(9), path(4, isSealed: true)]
+    let wideBytes = try sealed(0..<3)
+    let second = try sealed(1..<2)
+    for set in 0..<16 {
+      let disk = known.disk()
+      for (number, path) in leftovers.enumerated() where set & 1 << number == 0 { try? disk.remove(path) }
+      if set & 8 != 0 { disk.set(path(4, isSealed: true), second) }
+      disk.set(path(0, isSealed: true), wideBytes)
+      try expectAll(disk, "leftovers \(set)")
+      #expect(try KnownLog.log(on: disk).state(of: KnownLog.id).checkpoint == known.checkpoints[known.frames.count], "leftovers \(set)")
+      for first in Int64(1)...8 {
+        let filter = ActionFilter(seqs: first...8, times: ActionFilter.all.times)
+        var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id, for: filter)
+        var seqs: [Int64] = []
+        while try reader.nextAction(filter) { seqs.append(reader.lastSeq) }
+        #expect(seqs == Array(first...8), "leftovers \(set), from \(first)")
+      }
+    }
+  }
+
+  /// One damaged file is set aside, and another one is not: nobody reads less than before.
+  @Test func compactionSetsAsideOnlyWhatOthersHold() throws {
+    let disk = known.disk()
+    disk.set(path(0, isSealed: true), try sealed(0..<1))
+    flip(disk, path(0, isSealed: true), at: 0.3)
+    let second = try sealed(1..<3)
+    disk.set(path(4, isSealed: true), second)
+    let chunks = sealedChunks(second)
+    try #require(chunks.count == 2)
+    disk.update(path(4, isSealed: true)) { $0[chunks[1].start + 40] ^= 1 }
+    try disk.remove(path(4))
+    let before = try read(disk)
+    #expect(before.count == known.frames.count && before.error == nil)
+    do throws(LogError) {
+      _ = try KnownLog.log(on: disk).compact(KnownLog.id)
+      Issue.record("it was compacted")
+    } catch {
+      #expect(error.code == .corrupt)
+    }
+    let after = try read(disk)
+    #expect(after.count == known.frames.count && after.error == nil, "\(after)")
+    #expect(try !KnownLog.log(on: disk).segments().contains(SegmentFileName(firstSequence: 0, isSealed: true)))
+  }
+
+  /// It begins in the wide one, and ends behind it: it is named though its first bytes are damaged, and all that it alone holds can be saved.
+  @Test(arguments: [false, true])
+  func whatReachesBehindTheWideOneIsSaved(_ isHeaderDamaged: Bool) throws {
+    let disk = known.disk()
+    let raw = known.segments[0].bytes + known.segments[1].bytes + Array(known.segments[2].bytes[..<known.frames[12].offset])
+    disk.set(path(0, isSealed: true), try seal(raw))
+    for first in [UInt64(0), 4] { try disk.remove(path(first)) }
+    if isHeaderDamaged { disk.update(path(9)) { $0[20] ^= 1 } }
+    try expectError(disk, "reaches further")
+    let sessions = KnownLog.sessions(on: disk)
+    let recovery = try sessions.recover(KnownLog.id, .salvage)
+    #expect(recovery.kept == 8 && recovery.lostCount == 0, "\(recovery)")
+    #expect(try sessions.verify(KnownLog.id, isDeep: true).problemCount == 0)
+  }
+
+  /// Nobody reads it, and it can't be taken away.
+  @Test func whatIsCoveredAndNotTheSameIsNamed() throws {
+    let other = try KnownLog(.raw, firstSalt: 100)
+    for bytes in [[UInt8](repeating: 7, count: 500), other.files[1].bytes] {
+      let disk = known.disk()
+      disk.set(path(0, isSealed: true), try sealed(0..<3))
+      disk.set(path(4), bytes)
+      let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
+      let isNamed = verification.problems.map(\.cause) == [.otherSegment] && verification.problems.first?.segment == SegmentFileName(firstSequence: 4).description
+      #expect(isNamed && !verification.stopsReaders && verification.actions == 8, "\(verification.problems)")
+    }
+  }
+
+  /// A long directory is not listed in one moment.
+  @Test func aFileThatAListingMissed() throws {
+    for layout in KnownLog.Layout.allCases {
+      let known = KnownLog.of(layout)
+      for file in known.files {
+        let disk = known.disk()
+        disk.missOnce([file.name.description])
+        let found = try read(disk)
+        // What ends before its newest file is a log that had no more then.
+        let isAll = found.count == known.frames.count || file.name == known.files.last!.name
+        #expect(isAll && found.error == nil, "\(layout), \(file.name): \(found)")
+      }
     }
   }
 

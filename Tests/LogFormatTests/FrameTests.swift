@@ -4,6 +4,18 @@ import TestSupport
 import Testing
 
 struct FrameTests {
+  /// Read by itself, and by all members: they agree, and what no seq can be is an error and no trap.
+  @Test func seqsOfAnyLength() throws {
+    for seq in ["1", "99999999999999999", "999999999999999999", "1000000000000000000", "9223372036854775807"] {
+      let payload = Array(#"{"seq":\#(seq),"action_type":"a","outcome":"o","urn":"ckp://Action#k/a-1","kernel":"k","attempt":1,"generated_at":"","note":""}"#.utf8)
+      #expect(try payload.withRawBytes { bytes throws(LogError) in try LogFormat.seq(ofAction: bytes) } == Int64(seq))
+    }
+    for seq in ["", "0", "-1", "01", "9223372036854775808", "9999999999999999999", "99999999999999999999", "1x"] {
+      let payload = Array(#"{"seq":\#(seq),"action_type":"a","outcome":"o","urn":"ckp://Action#k/a-1","kernel":"k","attempt":1,"generated_at":"","note":""}"#.utf8)
+      #expect(throws: LogError.self) { try payload.withRawBytes { bytes throws(LogError) in _ = try LogFormat.seq(ofAction: bytes) } }
+    }
+  }
+
   private let salt: UInt32 = 0x1234_5678
 
   private func frame(_ payload: String, sequence: UInt64 = 9, kind: FrameKind = .action) throws -> [UInt8] {

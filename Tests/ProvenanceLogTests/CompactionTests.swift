@@ -105,6 +105,17 @@ struct CompactionTests {
     #expect(try disk.bytes(of: try storage.segment("a")) == disk.bytes(of: try copy.segment("a")))
   }
 
+  /// What a writer was making when it died goes, unless one is at work.
+  @Test(arguments: [false, true])
+  func unfinishedSegmentsOfADeadWriter(_ isAlive: Bool) throws {
+    let prov = try record(closing: !isAlive)
+    let unfinished = try storage.log("a").path(of: ".00000000000000000991.seg.tmp")
+    try disk.write([1, 2, 3], to: unfinished)
+    try compact()
+    #expect(try (disk.status(of: unfinished) == nil) != isAlive)
+    withExtendedLifetime(prov) {}
+  }
+
   /// A new file that is whole, and not what the old ones hold, takes nobody's place: as if memory or the disk had made another of it.
   @Test func newFileIsComparedBeforeTheOldOnesGo() throws {
     func recorded(_ note: JSONString, _ disk: MemoryDisk) throws -> LogDirectory {

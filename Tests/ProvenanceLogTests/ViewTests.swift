@@ -1,6 +1,7 @@
 import LogFormat
 import LogStorage
 import ProvenanceLog
+import Synchronization
 import TestSupport
 import Testing
 
@@ -100,6 +101,40 @@ struct ViewTests {
     try prov.recordAction(action())
     try disk.write(old, to: prov.filePath)
     try prov.close(outcome: "two")
+    #expect(try viewIsProjection(prov))
+  }
+
+  // MARK: A log that goes on meanwhile
+
+  /// Closed right before an older view would take the place of the one that the close has written.
+  @Test func aCloseMeanwhileHasTheLastWord() throws {
+    let prov = try start(.always)
+    let watched = WatchedFileSystem()
+    let isClosed = Atomic(false)
+    watched.setRule { operation in
+      if case .rename(_, prov.filePath) = operation, !isClosed.exchange(true, ordering: .relaxed) {
+        do {
+          try prov.recordAction(action())
+          try prov.close()
+        } catch {
+          Issue.record(error)
+        }
+      }
+      return nil
+    }
+    try SessionsDirectory(storageDirectory: storage.path, fileSystem: watched).writeView(of: prov.sessionID)
+    let wasClosed = isClosed.load(ordering: .relaxed)
+    #expect(wasClosed)
+    #expect(try viewIsProjection(prov) && storage.sessions.verify(prov.sessionID, isDeep: true).problemCount == 0)
+  }
+
+  /// What the view holds more has been recorded since the log was looked at: that log has lost nothing.
+  @Test func whoComesTooLateLeavesTheView() throws {
+    let prov = try start(.always)
+    var projection = try SessionProjection.open(try storage.log("a"), of: prov.sessionID)
+    try prov.recordAction(action())
+    try prov.close()
+    try storage.sessions.writeView(&projection)
     #expect(try viewIsProjection(prov))
   }
 

@@ -29,6 +29,7 @@ package final class MemoryDisk: FileSystem {
     var locks: [Int: [Int64: ObjectIdentifier]] = [:]
     var counts = Counts()
     var hook: (@Sendable (Call) -> Void)?
+    var missedNames: Set<String> = []
   }
 
   fileprivate let state: Mutex<State>
@@ -57,6 +58,11 @@ package final class MemoryDisk: FileSystem {
       $0.hook = hook
       $0.counts = Counts()
     }
+  }
+
+  /// The next listing lacks these names, as if each had been renamed while a long directory was listed, behind the place of the new name.
+  package func missOnce(_ names: Set<String>) {
+    state.withLock { $0.missedNames = names }
   }
 
   /// Replaces or makes a file; who has it open reads the old one.
@@ -132,10 +138,11 @@ package final class MemoryDisk: FileSystem {
     return try state.withLock { state throws(LogError) in
       guard state.directories.contains(directory) else { throw LogError(.notFound, "no such directory", path: directory, errno: 2) }
       let start = directory + "/"
+      defer { state.missedNames = [] }
       return (Array(state.files.keys) + state.directories).compactMap {
         guard $0.utf8.starts(with: start.utf8) else { return nil }
         let name = $0.utf8.dropFirst(start.utf8.count)
-        return name.contains(UInt8(ascii: "/")) ? nil : String(name)
+        return name.contains(UInt8(ascii: "/")) || state.missedNames.contains(String(name)!) ? nil : String(name)
       }
     }
   }
