@@ -117,6 +117,7 @@ private struct Scanner {
   /// An integer from 1 on.
   mutating func takeSeq() -> Int64? {
     var value: Int64 = 0
+    if p < end, p.pointee == 0x30 { return nil }
     while p < end, 0x30...0x39 ~= p.pointee {
       let (tenfold, overflow) = value.multipliedReportingOverflow(by: 10)
       let (sum, overflow2) = tenfold.addingReportingOverflow(Int64(p.pointee - 0x30))

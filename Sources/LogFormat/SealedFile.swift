@@ -56,7 +56,8 @@ package struct SealedIndex: Sendable, Equatable {
     let count = UInt64(trailer.u32(at: 32))
     let size = count * UInt64(ChunkEntry.size) + UInt64(trailer.u32(at: 36)) + UInt64(headerSize + trailerSize)
     // Each entry stands for a chunk in the file.
-    guard size + count * UInt64(LZ4FrameHeader.frameSizeMin) <= fileSize, count <= chunkCountMax, trailer.u32(at: 36) <= checkpointPayloadSizeMax else {
+    let sizeMin = size + count * UInt64(LZ4FrameHeader.frameSizeMin)
+    guard sizeMin <= fileSize, count <= chunkCountMax, trailer.u32(at: 36) <= checkpointPayloadSizeMax else {
       throw LogError(.corrupt, "the sealed file's index is larger than the file, or than any may be")
     }
     return Int(size)

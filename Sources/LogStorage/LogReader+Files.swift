@@ -35,7 +35,8 @@ extension LogReader {
       let named = damage ?? self.damage(.otherSegment, "the frames of this file stand in another one, too", at: 0, size: fileSize)
       // What it alone holds is worth having.
       let next = nextSequence
-      if damage?.cause != .otherSession, header.firstSequence == file.name.firstSequence, !readsOneFile, try reachesFurther(file.name, than: next - 1) {
+      if damage?.cause != .otherSession, header.firstSequence == file.name.firstSequence, !readsOneFile, try reachesFurther(file.name, than: next - 1)
+      {
         try enter(header, at: 0)
         passesBelow = max(passesBelow, next)
       } else {

@@ -98,7 +98,8 @@ extension LogError {
     let id = log.split(separator: "/").last.flatMap { $0.hasSuffix(".log") ? String($0.dropLast(4)) : nil }
     let remedy = damage.message.contains("; '") ? nil : id.map { "; 'recover \($0)' shows what can be kept" }
     self.init(
-      .corrupt, damage.message + (remedy ?? ""), path: log, segment: damage.segment, sequence: damage.sequences.lowerBound, offset: damage.offset, errno: nil,
+      .corrupt, damage.message + (remedy ?? ""), path: log, segment: damage.segment, sequence: damage.sequences.lowerBound, offset: damage.offset,
+      errno: nil,
       damage: damage)
   }
 }

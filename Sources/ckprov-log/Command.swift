@@ -50,11 +50,11 @@ private func adviceForSubcommand(_ arguments: [String]) -> String? {
   var (command, rest) = (Command.self as any ParsableCommand.Type, arguments[...])
   while let text = rest.popFirst(), !command.configuration.subcommands.isEmpty, !text.hasPrefix("-"), text != "help" {
     let subcommands = command.configuration.subcommands
-    if let next = subcommands.first(where: { $0.configuration.commandName == text }) {
+    if let next = subcommands.first(where: { $0._commandName == text }) {
       command = next
       continue
     }
-    let near = subcommands.compactMap { $0.configuration.commandName }.map { (distance: editDistance($0, text), name: $0) }
+    let near = subcommands.map { $0._commandName }.map { (distance: editDistance($0, text), name: $0) }
       .min { $0.distance < $1.distance }
     return near.flatMap { $0.distance <= min(2, text.count / 2) && $0.distance < text.count - 1 ? "Did you mean '\($0.name)'?" : nil }
   }

@@ -91,7 +91,8 @@ extension SessionsDirectory {
       result.originalView = try setViewAside(of: header)
       try fileSystem.syncDirectory(path)
     } catch {
-      throw error.adding("; the new log is in place, and the original is '\(aside.path)', but a power cut now may undo that, and the old view may still be there")
+      throw error.adding(
+        "; the new log is in place, and the original is '\(aside.path)', but a power cut now may undo that, and the old view may still be there")
     }
     return result
   }

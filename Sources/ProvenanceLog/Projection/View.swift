@@ -19,13 +19,14 @@ extension SessionsDirectory {
     let log = log(of: id)
     do throws(LogError) { try checkIsFreeOrView(viewPath(id), of: projection.session) } catch {
       // What it holds more may have been recorded since.
-      guard error.code == .corrupt, projection.damage == nil, let now = try? log.state(of: id).checkpoint, now.summary.isFurther(than: projection.summary)
+      guard error.code == .corrupt, projection.damage == nil, let now = try? log.state(of: id).checkpoint.summary,
+        now.isFurther(than: projection.summary)
       else { throw error }
       return try writeView(of: id)
     }
     try writeProjection(&projection, to: viewPath(id), in: fileSystem, modified: try log.modified())
     // Closed meanwhile, by a writer whose view this one has replaced.
-    if try !log.hasLivingWriter(), let now = try? log.state(of: id).checkpoint, now.summary.isFurther(than: projection.summary) {
+    if try !log.hasLivingWriter(), let now = try? log.state(of: id).checkpoint.summary, now.isFurther(than: projection.summary) {
       return try writeView(of: id)
     }
     // Removed meanwhile: a removal looks for the view once more behind the log's new name, so it has not seen this one, or will see it.
