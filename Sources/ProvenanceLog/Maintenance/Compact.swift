@@ -21,6 +21,7 @@ extension SessionStore {
   ///
   /// May run at any time, in any process: readers go on, and a writer's newest file is left alone. What is replaced is on stable storage.
   /// - Parameters:
+  ///   - id: whose log.
   ///   - level: LZ4's, 1 (fast) to 12 (small), also for what is compressed already; `nil` for 1, which leaves that as it is.
   ///   - isPlan: nothing is changed.
   /// - Throws: `LogError` `notFound`; `locked` if another one is at work on it; `corrupt` if a file is damaged, `noSpace`, `io`: what was not finished is as it was.

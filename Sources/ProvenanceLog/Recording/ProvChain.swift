@@ -30,10 +30,13 @@ public final class ProvChain: Sendable {
   ///
   /// - Parameters:
   ///   - storageDirectory: the Concept Kernel's root; sessions are kept in its `storage/sessions`, which is made if it is missing.
+  ///   - label: what the session is for.
+  ///   - kernelURN: the kernel that records, `ckp://Kernel#NAME:vX.Y`.
   ///   - kernelAction: which action initiated the session.
   ///   - retentionHours: sessions last written longer ago are removed, at most once a minute (`Options.retentionInterval`); `nil` removes none.
   ///   - sessionID: an id that must be free; `nil` draws one.
   ///   - startedAt: `nil` for the clock's reading.
+  ///   - options: how it is recorded.
   /// - Throws: `LogError` `alreadyExists` for a given id that is taken; `io`, `noSpace`, `noPermission`.
   public convenience init(
     storageDirectory: String, label: String, kernelURN: String, kernelAction: String = "", retentionHours: Double? = 48,
@@ -99,7 +102,11 @@ public final class ProvChain: Sendable {
   ///   - viaEdge: edge predicate, if the action crosses a kernel boundary.
   ///   - intent: what the action wanted.
   ///   - evidence: what happened.
+  ///   - beforeState: what was acted on, before.
+  ///   - afterState: the same, after; what differs between both is summed up in the record.
   ///   - attempt: 1-based, for retries.
+  ///   - generatedAt: when it was done; `nil` for the clock's reading.
+  ///   - note: for people.
   /// - Returns: what was recorded, its promise kept (`Options.durability`).
   @discardableResult
   public func recordAction(

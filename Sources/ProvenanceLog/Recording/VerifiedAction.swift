@@ -8,9 +8,14 @@ extension ProvChain {
   /// through, and nothing is recorded of that attempt.
   ///
   /// - Parameters:
+  ///   - actionType: dotted name, such as `task.create`.
+  ///   - kernel: short name or `ckp://` URN; empty for the session's own.
+  ///   - viaEdge: edge predicate, if the action crosses a kernel boundary.
+  ///   - intent: what the action wants.
   ///   - maxAttempts: 0 records nothing and returns false.
   ///   - settleDelay: the wait between acting and checking, and between attempts; this thread sleeps.
   ///   - captureState: a snapshot, taken before acting and after settling.
+  ///   - action: acts.
   ///   - verify: true if the action worked.
   /// - Returns: whether an attempt was verified.
   /// - Throws: `LogError` if recording fails, `CancellationError`.
