@@ -377,11 +377,18 @@ extension LogReader {
     }
   }
 
+  private static let failuresMax = 16
+
   /// Takes the place behind the last frame in a sealed file that holds that frame and others behind it, if there is one.
   private mutating func goOnInWider(_ listing: [SegmentFileName]) throws(LogError) -> Step? {
     guard let wider = listing.last(where: { $0.isSealed && $0.firstSequence < nextSequence }), let file = try openIfThere(wider),
       let last = file.index?.lastSequence, last >= nextSequence
     else { return nil }
+    // What a trailer claims may not be there: no place is taken in a file twice, and no more than a few are looked for in vain.
+    let identity = file.identity
+    guard tried[identity].map({ $0 < nextSequence }) ?? true, failures <= Self.failuresMax else { return nil }
+    tried[identity] = nextSequence
+    failures += 1
     let files = [wider] + listing.filter { $0.firstSequence > last }
     var reader = LogReader(log, sessionID, holdsLock, false, goesBehindTail, files, file, nextSequence: wider.firstSequence)
     var damage: Damage?
@@ -402,6 +409,8 @@ extension LogReader {
     reader.passesBelow = max(reader.passesBelow, passesBelow, holdsCopies ? nextSequence + 1 : 0)
     reader.filter = filter
     reader.lastSeq = lastSeq
+    reader.listings = listings
+    reader.tried = tried
     let isMissed = reader.nextSequence > nextSequence
     self = reader
     return if isMissed, let damage { .item(.damage(damage)) } else { .again }

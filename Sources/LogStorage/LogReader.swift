@@ -47,6 +47,10 @@ package struct LogReader: ~Copyable {
   static let searchesMax = 16
   /// How often the files were listed, and were the same.
   var listings = 0
+  /// By their identity: up to which sequence sealed files were looked at for the place of another one. What a trailer claims may not be there.
+  var tried: [[UInt64]: UInt64] = [:]
+  /// How often a place was looked for in one in vain.
+  var failures = 0
   private var failure: LogError?
   /// Which actions are wanted: chunks that hold none of them are not unpacked.
   var filter: ActionFilter?

@@ -181,6 +181,19 @@ struct OverlapTests {
     }
   }
 
+  /// Its trailer claims frames that stand nowhere, and the next file begins behind those.
+  @Test func aClaimAndAGap() throws {
+    let disk = known.disk()
+    for first in [UInt64(0), 4] { try disk.remove(path(first)) }
+    for claim in UInt64(4)...9 {
+      var bytes = try sealed(0..<1)
+      Forger.store(claim, 8, at: bytes.count - SealedIndex.trailerSize + 16, in: &bytes)
+      Forger.sealTrailer(in: &bytes)
+      disk.set(path(0, isSealed: true), bytes)
+      try expectError(disk, "\(claim)")
+    }
+  }
+
   /// One damaged file is set aside, and another one is not: nobody reads less than before.
   @Test func compactionSetsAsideOnlyWhatOthersHold() throws {
     let disk = known.disk()
