@@ -32,6 +32,8 @@ package struct SealedIndex: Sendable, Equatable {
 
   /// A file may be sparse, and claim more than it takes on disk.
   package static let chunkCountMax = 1 << 20
+  /// Raw bytes of a file, for which so many chunks are enough: they have about 256 KiB, but for those at the ends of segments.
+  package static let rawSizeMax = UInt64(chunkCountMax) << 16
 
   package var chunks: [ChunkEntry] = []
   /// Payload of a checkpoint that describes the session after the last frame.

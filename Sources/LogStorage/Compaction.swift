@@ -41,7 +41,7 @@ extension LogDirectory {
     of id: SessionID, _ rules: CompactionRules = CompactionRules(), tellRemoved: ([String]) -> Void = { _ in }
   ) throws(LogError) -> [CompactionStep] {
     try checkHasFirst(try segments())
-    let gone = try removeLeftovers(of: id, isPlan: true)
+    let gone = try (hasLivingWriter() ? [] : unfinishedSegments()) + leftovers(of: id, removing: false)
     if !gone.isEmpty { tellRemoved(gone) }
     return try compactionSteps(of: id, rules, without: gone, lock: nil)
   }
@@ -61,7 +61,7 @@ extension LogDirectory {
     let maintainer = try LogLock(.maintainer, of: self)
     defer { withExtendedLifetime(maintainer) {} }
     try checkHasFirst(try segments())
-    let gone = try removeUnfinishedSegments(lock) + removeLeftovers(of: id)
+    let gone = try removeUnfinishedSegments(lock) + leftovers(of: id, removing: true)
     if !gone.isEmpty { tellRemoved(gone) }
     var done: [CompactionStep] = []
     for var step in try compactionSteps(of: id, rules, lock: lock) {
@@ -72,9 +72,6 @@ extension LogDirectory {
   }
 
   // MARK: Which files
-
-  /// A file's index has an entry for each 256 KiB, and a bound.
-  private static let rawSizeMax = UInt64(SealedIndex.chunkCountMax) << 17
 
   private func compactionSteps(
     of id: SessionID, _ rules: CompactionRules, without gone: [String] = [], lock: LogLock?
@@ -98,7 +95,7 @@ extension LogDirectory {
       }
       let file = try SegmentFile.open(name, in: self)
       let raw = try file.rawSize()
-      if rawSize + raw > min(rules.rawSizeMax, Self.rawSizeMax) { finish(before: name) }
+      if rawSize + raw > min(rules.rawSizeMax, SealedIndex.rawSizeMax) { finish(before: name) }
       files.append(name)
       rawSize += raw
       size += try fileSystem.status(of: path(of: name.description))?.size ?? 0
@@ -332,15 +329,16 @@ extension LogDirectory {
     return unfinished
   }
 
-  /// Takes away files whose frames all stand in a sealed one, with which they are compared first. Where that one is damaged and the log is whole without it, it
-  /// is set aside instead.
-  /// - Parameter isPlan: changes nothing, and only compares.
-  /// - Returns: names that are gone.
-  package func removeLeftovers(of id: SessionID, isPlan: Bool = false) throws(LogError) -> [String] {
+  /// Files whose frames all stand in a sealed one, with which they are compared; where that one is damaged and the log is whole without it, it instead. The former are
+  /// removed, the latter is set aside.
+  /// - Parameter isRemoving: if not, nothing is changed.
+  /// - Returns: their names.
+  /// - Throws: `LogError` `corrupt` for one that is damaged, or differs; `notFound` for one that another process has just removed.
+  package func leftovers(of id: SessionID, removing isRemoving: Bool) throws(LogError) -> [String] {
     let unfinished = try fileSystem.names(in: path).filter {
       $0.hasPrefix(".") && $0.hasSuffix(".tmp") && SegmentFileName(String($0.dropFirst().dropLast(4)))?.isSealed == true
     }
-    if !isPlan { for name in unfinished { try fileSystem.remove(path(of: name)) } }
+    if isRemoving { for name in unfinished { try fileSystem.remove(path(of: name)) } }
     var gone = unfinished
     var all = try segments()
     var files = all
@@ -351,7 +349,11 @@ extension LogDirectory {
       let covered = Array(files.prefix { $0.firstSequence <= index?.lastSequence ?? name.firstSequence })
       guard !covered.isEmpty else { continue }
       guard let index, try isWhole(name, of: id) else {
-        try setAside(name, among: all, id, isPlan: isPlan)
+        try checkIsNotNeeded(name, among: all, id)
+        if isRemoving {
+          try fileSystem.rename(path(of: name.description), to: path(of: ".\(name).aside"))
+          try fileSystem.syncDirectory(path)
+        }
         all.removeAll { $0 == name }
         gone.append(name.description)
         continue
@@ -359,7 +361,7 @@ extension LogDirectory {
       files.removeFirst(covered.count)
       gone += covered.map(\.description)
       try compare(covered, with: name, index, before: files, id)
-      if isPlan { continue }
+      guard isRemoving else { continue }
       // Who made it may have died before its name was durable.
       try fileSystem.syncDirectory(path)
       for name in covered { try fileSystem.remove(path(of: name.description)) }
@@ -423,7 +425,7 @@ extension LogDirectory {
   }
 
   /// - Throws: `corrupt` if there is damage besides.
-  private func setAside(_ name: SegmentFileName, among files: [SegmentFileName], _ id: SessionID, isPlan: Bool) throws(LogError) {
+  private func checkIsNotNeeded(_ name: SegmentFileName, among files: [SegmentFileName], _ id: SessionID) throws(LogError) {
     let others = files.filter { $0 != name }
     var reader = LogReader(self, id, reading: try SegmentFile.open(others[0], in: self), of: others)
     while try reader.next() != nil {}
@@ -435,8 +437,5 @@ extension LogDirectory {
     guard others[0].firstSequence == files[0].firstSequence, max(damaged.nextSequence, last + 1) <= reader.nextSequence else {
       throw LogError(.corrupt, "this file is damaged; 'recover' says what can be kept", path: path, segment: name.description)
     }
-    if isPlan { return }
-    try fileSystem.rename(path(of: name.description), to: path(of: ".\(name).aside"))
-    try fileSystem.syncDirectory(path)
   }
 }

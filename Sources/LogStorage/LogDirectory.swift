@@ -165,7 +165,9 @@ package struct LogDirectory: Sendable {
     var end: UInt64 = 0
     for name in files where name.firstSequence >= end {
       let file = try SegmentFile.open(name, in: self)
-      size += try file.rawSize()
+      // Sparse files may claim more than there are numbers for.
+      let (sum, isTooMuch) = size.addingReportingOverflow(try file.rawSize())
+      size = isTooMuch ? .max : sum
       end = (file.index?.lastSequence ?? name.firstSequence) + 1
     }
     return size

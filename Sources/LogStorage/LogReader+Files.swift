@@ -251,11 +251,11 @@ extension LogReader {
   private mutating func missedFile() throws(LogError) -> Step? {
     var lastListing: [SegmentFileName] = []
     // The one before was read already, as far as it can be.
-    let passed = fileIndex > 0 ? files[fileIndex - 1].firstSequence : nil
+    let first = max(nextSequence, fileIndex > 0 ? files[fileIndex - 1].firstSequence + 1 : 0)
     while !readsOneFile, listings <= Self.listingsMax {
       listings += 1
       let listing = try log.segments()
-      let rest = listing.filter { $0.firstSequence >= nextSequence && $0.firstSequence > passed ?? 0 || passed == nil }
+      let rest = listing.filter { $0.firstSequence >= first }
       if let step = try goOnInWider(listing) { return step }
       if let first = rest.first, first.firstSequence < file.name.firstSequence {
         if let missed = try openIfThere(first) {
@@ -283,7 +283,8 @@ extension LogReader {
     let listing = try log.segments()
     let listed = files[(fileIndex + 1)...]
     // One that reaches further than the current file is among them though it begins in it.
-    let behind = listing.filter { $0.firstSequence >= next || listed.contains($0) }
+    let early = listed.prefix { $0.firstSequence < next }
+    let behind = listing.filter { $0.firstSequence >= next || early.contains($0) }
     let isSame = behind == Array(listed)
     if isSame, try !file.isReplaced(in: log) {
       listings += 1

@@ -56,7 +56,7 @@ private func adviceForSubcommand(_ arguments: [String]) -> String? {
     }
     let near = subcommands.map { $0._commandName }.map { (distance: editDistance($0, text), name: $0) }
       .min { $0.distance < $1.distance }
-    return near.flatMap { $0.distance <= min(2, text.count / 2) && $0.distance < text.count - 1 ? "Did you mean '\($0.name)'?" : nil }
+    return near.flatMap { text.count > 2 && $0.distance <= min(2, text.count / 2) ? "Did you mean '\($0.name)'?" : nil }
   }
   return nil
 }

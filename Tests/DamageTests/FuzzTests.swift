@@ -333,6 +333,14 @@ struct FuzzTests {
     }
   }
 
+  /// Together they claim more than there are numbers for.
+  @Test func hugeHolesTogether() throws {
+    let known = KnownLog.of(.raw)
+    let disk = known.disk()
+    for file in known.files { disk.lengthen(known.path(file.name), to: 1 << 63 - 8) }
+    #expect(try KnownLog.log(on: disk).rawSize() == .max)
+  }
+
   // MARK: Surviving
 
   /// Everything that reads a log is let loose on it. It may be refused with a name for what is wrong; it may not end the process, go on for ever, or give

@@ -111,7 +111,10 @@ struct CompactionTests {
     let prov = try record(closing: !isAlive)
     let unfinished = try storage.log("a").path(of: ".00000000000000000991.seg.tmp")
     try disk.write([1, 2, 3], to: unfinished)
-    try compact()
+    var (planned, removed): ([String], [String]) = ([], [])
+    _ = try storage.log("a").planCompaction(of: prov.sessionID) { planned = $0 }
+    _ = try storage.log("a").compact(prov.sessionID) { removed = $0 }
+    #expect(planned == removed && removed == (isAlive ? [] : [".00000000000000000991.seg.tmp"]))
     #expect(try (disk.status(of: unfinished) == nil) != isAlive)
     withExtendedLifetime(prov) {}
   }

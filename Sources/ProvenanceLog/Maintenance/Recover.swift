@@ -196,13 +196,13 @@ private struct Salvage: ~Copyable {
         if result.problemCount > 0 || summary.agrees(with: checkpoint) {
           apply(checkpoint)
         } else {
-          note(.checkpoint, "the checkpoint differs from what the frames before it add up to", frame)
+          note(.checkpoint, Verification.otherCheckpoint, frame)
         }
         return false
       case .action:
         let canonical = try payload.withRawBytes { bytes throws(LogError) in try canonicalForm(ofAction: bytes) }
         if canonical != payload {
-          note(.record, "the action is not in the form in which it must be stored", frame)
+          note(.record, Verification.otherForm, frame)
           payload = canonical
           if mode == .tail { isKeeping = false }
         }

@@ -23,6 +23,9 @@ package struct Verification: Sendable {
 
   package static let problemsMax = 1000
 
+  static let otherCheckpoint = "checkpoint differs from what the frames before it add up to"
+  static let otherForm = "the action is not in the form in which it must be stored"
+
   package enum Finding: Sendable {
     case clean
     case writing
@@ -70,7 +73,7 @@ extension SessionsDirectory {
     verifier.finish(reader.ending)
     if verifier.result.problemCount == 0 {
       // Files that nobody reads, since another one covers them.
-      do throws(LogError) { _ = try log(of: id).removeLeftovers(of: id, isPlan: true) } catch let error where error.code == .corrupt {
+      do throws(LogError) { _ = try log(of: id).leftovers(of: id, removing: false) } catch let error where error.code == .corrupt {
         verifier.take(
           Damage(.otherSegment, error.message, segment: error.segment ?? "", offset: 0, sequences: (error.sequence ?? 0)..<(error.sequence ?? 0)),
           stopsReaders: false)
@@ -160,7 +163,7 @@ private struct Verifier {
     }
     if isDeep, frame.kind == .action {
       guard try canonicalForm(ofAction: payload).elementsEqual(payload) else {
-        throw LogError(.corrupt, "the action is not in the form in which it must be stored")
+        throw LogError(.corrupt, Verification.otherForm)
       }
     }
     // Behind damage the start of the session may be known from a checkpoint alone.
@@ -168,7 +171,7 @@ private struct Verifier {
     try summary.apply(frame.kind, payload: payload, trustingCheckpoint: !canCompare && !isStart)
     if frame.kind == .sessionStarted {
       if let (checkpoint, offset) = firstCheckpoint, canCompare, !summary.agrees(with: checkpoint) {
-        take(Damage(.checkpoint, Self.difference, segment: place.segment, offset: offset, sequences: 0..<1), stopsReaders: false)
+        take(Damage(.checkpoint, Verification.otherCheckpoint, segment: place.segment, offset: offset, sequences: 0..<1), stopsReaders: false)
       }
       guard summary.header?.sessionID == id else { throw LogError(.corrupt, "the session that starts here is another one") }
     }
@@ -223,10 +226,8 @@ private struct Verifier {
 
   private func compare(_ checkpoint: Checkpoint) throws(LogError) {
     guard canCompare, !summary.agrees(with: checkpoint) else { return }
-    throw LogError(.corrupt, summary.checkpoint == nil ? "checkpoint stands before the start of the session" : Self.difference)
+    throw LogError(.corrupt, summary.checkpoint == nil ? "checkpoint stands before the start of the session" : Verification.otherCheckpoint)
   }
-
-  private static let difference = "checkpoint differs from what the frames before it add up to"
 
   /// A view may be missing or out of date while a session is open; that of a closed one is what projecting gives.
   mutating func compareView(of header: SessionHeader, in directory: SessionsDirectory) throws(LogError) {

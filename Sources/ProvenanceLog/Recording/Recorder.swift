@@ -161,7 +161,9 @@ struct Recorder: ~Copyable {
     try flush(actions, from: &next)
   }
 
-  func isDueToRoll(_ options: ProvChain.Options) -> Bool { !writer.isReleased && writer.segmentSize >= min(options.segmentSizeMax, 64 << 30) }
+  func isDueToRoll(_ options: ProvChain.Options) -> Bool {
+    !writer.isReleased && writer.segmentSize >= min(options.segmentSizeMax, SealedIndex.rawSizeMax)
+  }
 
   /// Goes on in a new segment; no sync of the active one may be under way.
   mutating func roll() throws(LogError) {
