@@ -61,6 +61,7 @@ struct TogetherTests {
   @Test func manyRecordersOneMaintainerManyReaders() async throws {
     _ = try bench.file("lines", (1...2000).map { action("\($0) " + String(repeating: "x", count: 100)) + "\n" }.joined())
     let script = """
+      mkdir -p storage/sessions
       for id in 1 2 3 4 5 6 7 8; do
         "$C" record --label l --kernel-urn u --session-id s$id --segment-size 40K --retention-hours 48 lines > /dev/null & writers+=($!)
       done
