@@ -427,7 +427,9 @@ extension LogDirectory {
   /// - Throws: `corrupt` if there is damage besides.
   private func checkIsNotNeeded(_ name: SegmentFileName, among files: [SegmentFileName], _ id: SessionID) throws(LogError) {
     let others = files.filter { $0 != name }
-    var reader = LogReader(self, id, reading: try SegmentFile.open(others[0], in: self), of: others)
+    var reader = LogReader(
+      self, id, true, false, false, others, try SegmentFile.open(others[0], in: self), nextSequence: others[0].firstSequence)
+    reader.ignored = name
     while try reader.next() != nil {}
     // What can be read of it, or is said to be in it, must be in the others.
     let file = try SegmentFile.open(name, in: self)

@@ -37,7 +37,8 @@ extension LogReader {
 
   /// The greatest sequence that a frame of this file may have, as what stands behind it says.
   private var lastPossible: UInt64 {
-    if case .header(let next) = later { return max(next.firstSequence, 1) - 1 }
+    // One that begins before is no evidence: it holds what this file holds, or takes the log up again.
+    if case .header(let next) = later, next.firstSequence >= nextSequence { return max(next.firstSequence, 1) - 1 }
     return file.index?.lastSequence ?? .max
   }
 

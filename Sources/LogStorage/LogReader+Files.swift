@@ -6,14 +6,14 @@ internal import ProvenanceModel
 extension LogReader {
   mutating func enterFile() throws(LogError) -> Step {
     position = .inFile
-    readsBelow = nil
     filteredBelow = 0
     indexed = nil
     lastLook = nil
     searches = 0
     fileSize = try file.rawSize()
-    if try anotherFileIsUsed() { return .again }
+    try passCovered()
     if try !lookAhead(), !readsOneFile, let step = try enterAnew() { return step }
+    if let step = try leaveFileWithoutIndex() { return step }
     let header: SegmentHeader
     do throws(LogError) {
       header = try segmentHeader(at: 0)
@@ -181,6 +181,8 @@ extension LogReader {
     fileIndex += 1
     file = next
     position = .beforeFile
+    isEnteredInside = false
+    aloneBelow = 0
     return .again
   }
 
@@ -217,7 +219,6 @@ extension LogReader {
   /// - Returns: as `lookAhead`.
   private mutating func follow(with behind: [SegmentFileName]) throws(LogError) -> Bool {
     files = files[...fileIndex] + behind
-    if readsBelow != nil { readsBelow = behind.first?.firstSequence }
     return try lookAhead()
   }
 
@@ -226,7 +227,7 @@ extension LogReader {
   private mutating func enterAnew() throws(LogError) -> Step? {
     var lastListing: [SegmentFileName] = []
     while true {
-      let listing = try log.segments()
+      let listing = try listing()
       let rest = listing.filter { $0.firstSequence >= file.name.firstSequence }
       if rest.first?.firstSequence == file.name.firstSequence {
         if listing == lastListing { return nil }
@@ -234,10 +235,9 @@ extension LogReader {
           files = files[..<fileIndex] + rest
           file = same
           position = .beforeFile
-          passedOver = nil
           if try lookAhead() { return .again }
         }
-      } else if let step = try goOnInWider(listing) {
+      } else if let step = try goOnElsewhere(among: listing) {
         return step
       } else if listing == lastListing {
         return nil
@@ -254,9 +254,9 @@ extension LogReader {
     let first = max(nextSequence, fileIndex > 0 ? files[fileIndex - 1].firstSequence + 1 : 0)
     while !readsOneFile, listings <= Self.listingsMax {
       listings += 1
-      let listing = try log.segments()
+      let listing = try listing()
       let rest = listing.filter { $0.firstSequence >= first }
-      if let step = try goOnInWider(listing) { return step }
+      if let step = try goOnElsewhere(among: listing) { return step }
       if let first = rest.first, first.firstSequence < file.name.firstSequence {
         if let missed = try openIfThere(first) {
           listings = 0
@@ -279,19 +279,21 @@ extension LogReader {
   mutating func changedFiles() throws(LogError) -> Step? {
     // Nobody works on a log that is damaged so often; a listing for each damage would cost the square of their number.
     if readsOneFile || listings > Self.listingsMax { return nil }
-    let next = readsBelow ?? max(file.name.firstSequence, file.index?.lastSequence ?? 0) + 1
-    let listing = try log.segments()
+    let next = max(file.name.firstSequence, file.index?.lastSequence ?? 0) + 1
+    let listing = try listing()
     let listed = files[(fileIndex + 1)...]
     // One that reaches further than the current file is among them though it begins in it.
     let early = listed.prefix { $0.firstSequence < next }
     let behind = listing.filter { $0.firstSequence >= next || early.contains($0) }
     let isSame = behind == Array(listed)
-    if isSame, try !file.isReplaced(in: log) {
+    let isReplaced = try file.isReplaced(in: log)
+    if isSame, !isReplaced {
       listings += 1
       return nil
     }
     // What stood behind the current file may stand in a wider one now, with what was read of it.
-    if let step = try goOnInWider(listing) { return step }
+    let there = Set(behind)
+    if isReplaced || !listed.allSatisfy(there.contains), let step = try goOnElsewhere(among: listing) { return step }
     if isSame { return nil }
     settled = nil
     // If they are gone again by now, they are listed again.
@@ -299,61 +301,36 @@ extension LogReader {
     return .again
   }
 
-  /// A sealed file may stand beside those that it was made of, where that work was interrupted: it is used if all of it is whole, else they are.
-  private mutating func anotherFileIsUsed() throws(LogError) -> Bool {
-    guard file.name.isSealed else { return false }
-    let last = if let index = file.index { index.lastSequence } else { try lastReadable() }
-    let covered = files[(fileIndex + 1)...].prefix { $0.firstSequence <= last }.count
-    guard covered > 0 else { return false }
-    var damage: Damage?
-    if let index = file.index, try log.isWhole(file.name, of: sessionID, tellDamage: { damage = $0 }) {
-      // One that reaches further than the wide one is none that this was made of, and is named; unless the next file says that nothing there counts.
-      let next = fileIndex + covered + 1 < files.count ? files[fileIndex + covered + 1] : nil
-      let reachesFurther = try log.begins(next, behind: index) ? false : self.reachesFurther(files[fileIndex + covered], than: last)
-      files.removeSubrange((fileIndex + 1)..<(fileIndex + 1 + covered - (reachesFurther ? 1 : 0)))
-      return false
-    }
-    let indexDamage = file.indexError.map { self.damage(.sealedIndex, $0.message, at: 0) }
-    // Those that stood before the first of them are gone: what was in them stands in the wide one alone.
-    let first = files[fileIndex + 1].firstSequence
-    guard first == file.name.firstSequence else {
-      readsBelow = first
-      // Where it is damaged before that, it is read.
-      if let damage = indexDamage ?? damage, damage.cause == .sealedIndex || damage.sequences.lowerBound >= first {
-        passedOver = Self.passedOver(damage, "from sequence \(first) on the files beside it are read in its place; 'recover' makes a new log of them")
-      }
-      return false
-    }
-    guard let narrower = try openIfThere(files[fileIndex + 1]) else { return false }
-    passedOver = (indexDamage ?? damage).map { Self.passedOver($0, "the files beside it are read in its place; 'compact' sets it aside") }
-    files.remove(at: fileIndex)
-    file = narrower
-    position = .beforeFile
-    return true
-  }
-
-  /// The last sequence of a sealed file whose index is damaged, where something follows it. Reads all of it.
-  private func lastReadable() throws(LogError) -> UInt64 {
-    let name = file.name
-    guard fileIndex + 1 < files.count, let again = try openIfThere(name) else { return name.firstSequence }
-    var reader = LogReader(log, sessionID, reading: again, of: [name])
-    while try reader.nextItem() != nil {}
-    return max(reader.nextSequence, 1) - 1
-  }
-
-  private static func passedOver(_ damage: Damage, _ what: String) -> Damage {
-    var damage = damage
-    damage.message += "; \(what)"
-    damage.sequences = damage.sequences.lowerBound..<damage.sequences.lowerBound
-    return damage
+  /// A sealed file may stand beside those that it was made of, where that work was interrupted: it is read in their place. One without its index is not: how far
+  /// it reaches is not known before.
+  private mutating func passCovered() throws(LogError) {
+    guard let index = file.index else { return }
+    let behind = files[(fileIndex + 1)...]
+    let covered = behind.prefix { $0.firstSequence <= index.lastSequence }
+    guard let name = covered.last else { return }
+    // One that reaches further than the wide one is none that this was made of, and is named; unless the next file says that nothing there counts.
+    let next = covered.endIndex < behind.endIndex ? behind[covered.endIndex] : nil
+    let reachesFurther = try log.begins(next, behind: index) ? false : reachesFurther(name, than: index.lastSequence)
+    files.removeSubrange(covered.startIndex..<(covered.endIndex - (reachesFurther ? 1 : 0)))
   }
 
   func reachesFurther(_ name: SegmentFileName, than last: UInt64) throws(LogError) -> Bool {
-    guard let file = try openIfThere(name) else { return false }
-    if let index = file.index { return index.lastSequence > last }
-    var reader = LogReader(log, sessionID, reading: file, of: [name])
-    while reader.nextSequence <= last + 1, try reader.nextItem() != nil {}
-    return reader.nextSequence > last + 1
+    try Self.end(of: name, in: log, sessionID, upTo: last + 2) > last + 1
+  }
+
+  /// The sequence behind the last frame of a file, as its trailer says, or as it can be read; 0 if it is gone.
+  static func end(of name: SegmentFileName, in log: LogDirectory, _ sessionID: SessionID?, upTo limit: UInt64 = .max) throws(LogError) -> UInt64 {
+    do throws(LogError) {
+      let file = try SegmentFile.open(name, in: log)
+      if let index = file.index { return index.lastSequence + 1 }
+      var reader = LogReader(log, sessionID, reading: file, of: [name])
+      var end: UInt64 = 0
+      while end < limit, let item = try reader.nextItem() { if case .frame(let frame) = item { end = frame.sequence + 1 } }
+      return end
+    } catch {
+      guard error.code == .notFound else { throw error }
+      return 0
+    }
   }
 
   private func framesMissing() -> Damage { damage(.framesMissing, "missing: the file that followed this one is gone", at: offset) }
@@ -363,9 +340,9 @@ extension LogReader {
     if readsOneFile { return .item(.damage(framesMissing())) }
     var lastListing: [SegmentFileName] = []
     while true {
-      let listing = try log.segments()
+      let listing = try listing()
       let rest = listing.filter { $0.firstSequence >= nextSequence }
-      if let step = try goOnInWider(listing) { return step }
+      if let step = try goOnElsewhere(among: listing) { return step }
       if rest.first?.firstSequence == nextSequence || listing == lastListing {
         if try !follow(with: rest), listing != lastListing {
           lastListing = listing
@@ -378,57 +355,197 @@ extension LogReader {
     }
   }
 
-  private static let failuresMax = 16
+  /// Nobody works on a log that makes that needed so often.
+  private static let failuresMax = 64
 
-  /// Takes the place behind the last frame in a sealed file that holds that frame and others behind it, if there is one.
-  private mutating func goOnInWider(_ listing: [SegmentFileName]) throws(LogError) -> Step? {
-    guard let wider = listing.last(where: { $0.isSealed && $0.firstSequence < nextSequence }), let file = try openIfThere(wider),
-      let last = file.index?.lastSequence, last >= nextSequence
-    else { return nil }
-    // What a trailer claims may not be there: no place is taken in a file twice, and no more than a few are looked for in vain.
-    let identity = file.identity
-    guard tried[identity].map({ $0 < nextSequence }) ?? true, failures <= Self.failuresMax else { return nil }
-    tried[identity] = nextSequence
+  /// Damage took the next frame from the current file. Another one may hold it, where a compaction was interrupted: then reading goes on there, and nothing is
+  /// lost.
+  /// - Parameters:
+  ///   - next: the frame that was to come, if none was passed since; what the reader says of its place is behind the damage already.
+  ///   - lastCRC: of the frame before it, if it was read.
+  mutating func passedOver(_ damage: Damage, next: UInt64, lastCRC: UInt32?) throws(LogError) -> Damage {
+    let end = damage.cause == .sealedTrailer && position == .atEndOfSealedFile ? (file.index?.lastSequence ?? 0) + 1 : nextSequence
+    guard end > max(next, aloneBelow), held == nil, !readsOneFile, listings <= Self.listingsMax else { return damage }
+    listings += 1
+    let isThere = damage.sequences.lowerBound <= next
+    let next = isThere ? next : damage.sequences.lowerBound
+    let place = Place(next: next, lastCRC: isThere ? lastCRC : nil, firstMax: end - 1, end: end)
+    guard let other = try find(place, among: try listing()) else { return damage }
+    var damage = damage
+    let found = other.held?.sequence ?? other.nextSequence
+    damage.sequences = next..<found
+    let name = other.file.nameText
+    damage.message += found == next ? "; \(name) is read in its place: \(Self.remedy)" : "; behind it \(name) is read"
+    let claimed = try max(claimedBelow, file.name.isSealed ? Self.end(of: file.name, in: log, sessionID) : 0)
     failures += 1
-    let files = [wider] + listing.filter { $0.firstSequence > last }
-    var reader = LogReader(log, sessionID, holdsLock, false, goesBehindTail, files, file, nextSequence: wider.firstSequence)
+    goOn(in: other)
+    claimedBelow = claimed
+    isPassedOver = found == next
+    return damage
+  }
+
+  /// A sealed file without its index, where the next one begins: that one has what this one holds behind it, or follows it.
+  mutating func leaveFileWithoutIndex() throws(LogError) -> Step? {
+    guard let error = file.indexError, fileIndex + 1 < files.count, nextSequence >= files[fileIndex + 1].firstSequence else { return nil }
+    if position == .atEndOfSealedFile { return try nextFile() }
+    position = nextSequence == file.name.firstSequence ? .behindFile : .atEndOfSealedFile
+    if !readsOneFile { claimedBelow = try max(claimedBelow, Self.end(of: file.name, in: log, sessionID)) }
+    return .item(.damage(damage(.sealedIndex, "\(error.message); the files behind it are read: \(Self.remedy)")))
+  }
+
+  private static let remedy = "'recover' makes a new log of both, or, where others hold all that this one does, 'compact' sets it aside"
+
+  /// The file that holds the next frame is not there any more, or not known: it may be another one.
+  private mutating func goOnElsewhere(among listing: [SegmentFileName], beginningBefore end: UInt64? = nil) throws(LogError) -> Step? {
+    let end = end ?? nextSequence
+    guard end > 0 else { return nil }
+    let place = Place(next: nextSequence, lastCRC: isInterrupted ? nil : lastCRC, firstMax: end - 1)
+    guard let other = try find(place, among: listing) else { return nil }
+    failures = 0
+    let damage = other.foundBehind
+    goOn(in: other)
+    return if let damage { .item(.damage(damage)) } else { .again }
+  }
+
+  /// All that this reader knows besides of its place.
+  private mutating func goOn(in other: consuming LogReader) {
+    var other = other
+    other.readsOneFile = false
+    other.foundBehind = nil
+    other.ignored = ignored
+    other.vouchedBelow = max(other.vouchedBelow, vouchedBelow)
+    other.filter = filter
+    other.lastSeq = lastSeq
+    other.listings = listings
+    other.tried = tried
+    other.failures = failures
+    other.claimedBelow = claimedBelow
+    other.isEnteredInside = true
+    self = other
+  }
+
+  /// At the end of what the current file holds, where it says that it holds more, or a damaged one said so.
+  mutating func claimedElsewhere() throws(LogError) -> Step? {
+    guard !readsOneFile, nextSequence < max(claimedBelow, file.index.map { $0.lastSequence + 1 } ?? 0) else { return nil }
+    if let step = try goOnElsewhere(among: try listing(), beginningBefore: nextSequence + 1) { return step }
+    guard nextSequence < claimedBelow else { return nil }
+    let damage = damage(.framesMissing, "missing: what a damaged file beside this one held", sequences: nextSequence..<claimedBelow)
+    isInterrupted = true
+    nextSequence = claimedBelow
+    return .item(.damage(damage))
+  }
+
+  /// A frame that is looked for.
+  private struct Place {
+    var next: UInt64
+    /// Of the frame before it, where that was read.
+    var lastCRC: UInt32?
+    /// Where a file may begin.
+    var firstMax: UInt64
+    /// One with a lower sequence than this is good, too, if the frame itself is nowhere.
+    var end = UInt64.max
+  }
+
+  /// Another file that holds the next frame, or the one that comes soonest behind it, read up to there: that frame is `held`.
+  private mutating func find(_ place: Place, among listing: [SegmentFileName]) throws(LogError) -> LogReader? {
+    var best: LogReader?
+    var end = place.end
+    var isAlone = true
+    var searched = 0
+    for (number, name) in listing.enumerated().reversed() where name.firstSequence <= place.firstMax {
+      // A raw file ends where the next one begins. It keeps its name, so that who has read it need not look again.
+      let isRead = name == file.name || fileIndex > 0 && name == files[fileIndex - 1]
+      let next = listing[(number + 1)...].first { $0.firstSequence > name.firstSequence }?.firstSequence ?? .max
+      guard name.isSealed || next > place.next && !isRead, searched < Self.searchedMax else { continue }
+      searched += 1
+      if name == file.name, try !file.isReplaced(in: log) { continue }
+      // Of one whose trailer is damaged nobody knows.
+      if name.isSealed, let last = try SegmentFile.lastSequence(of: name, in: log), last < place.next { continue }
+      guard let candidate = try openIfThere(name) else { continue }
+      // What a trailer claims may not be there: no place is taken in a file twice, and no more than a few are looked for in vain.
+      let identity = candidate.identity
+      guard failures <= Self.failuresMax else { break }
+      isAlone = false
+      guard tried[identity].map({ $0 < place.next }) ?? true else { continue }
+      tried[identity] = place.next
+      failures += 1
+      let files = [name] + listing[(number + 1)...].filter { $0.firstSequence > name.firstSequence }
+      var reader = LogReader(log, sessionID, holdsLock, false, goesBehindTail, files, candidate, nextSequence: name.firstSequence)
+      guard try reader.move(to: place, passing: passesBelow, behind: segment) else { continue }
+      let found = reader.held?.sequence ?? reader.nextSequence
+      guard found < end else { continue }
+      end = found
+      best = .some(consume reader)
+      if found <= place.next { break }
+    }
+    // The same files are no help at a later place of this one.
+    if isAlone, place.end != .max { aloneBelow = listing.first { $0.firstSequence > place.firstMax }?.firstSequence ?? .max }
+    return best
+  }
+
+  /// Those that were left of one compaction are fewer.
+  private static let searchedMax = 1000
+
+  private func listing() throws(LogError) -> [SegmentFileName] {
+    let files = try log.segments()
+    return ignored == nil ? files : files.filter { $0 != ignored }
+  }
+
+  /// Reads this one file up to a place.
+  /// - Parameter segment: the one that the frame before the place stood in.
+  /// - Returns: false if there is nothing behind it, or what stands before it is not what was read.
+  private mutating func move(to place: Place, passing passesBelow: UInt64, behind segment: SegmentHeader) throws(LogError) -> Bool {
+    readsOneFile = true
     var damage: Damage?
-    while reader.nextSequence < nextSequence {
-      switch try reader.nextItem() {
+    while nextSequence < place.next {
+      switch try nextItem() {
       case .frame?: damage = nil
       case .damage(let passed)?: damage = passed
-      case nil: return nil
+      case nil: return false
       }
+      guard fileIndex == 0 else { return false }
     }
-    // What was read here and what stands there must be the same; or the log was taken up again before this place, and copies of it stand there.
+    // What was read and what stands here must be the same; or the log was taken up again before this place, and copies of it stand here.
     var holdsCopies = false
-    if let before = reader.segment.predecessor, before.salt == segment.salt {
-      holdsCopies = before.lastSequence >= segment.firstSequence && before.lastSequence + 1 < nextSequence
+    if let before = self.segment.predecessor, before.salt == segment.salt, position != .beforeFile {
+      holdsCopies = before.lastSequence >= segment.firstSequence && before.lastSequence + 1 < place.next
     }
-    guard damage != nil || isInterrupted || holdsCopies || reader.lastCRC == lastCRC else { return nil }
-    reader.vouchedBelow = max(reader.vouchedBelow, vouchedBelow)
-    reader.passesBelow = max(reader.passesBelow, passesBelow, holdsCopies ? nextSequence + 1 : 0)
-    reader.filter = filter
-    reader.lastSeq = lastSeq
-    reader.listings = listings
-    reader.tried = tried
-    let isMissed = reader.nextSequence > nextSequence
-    self = reader
-    return if isMissed, let damage { .item(.damage(damage)) } else { .again }
+    let isFirst = position == .beforeFile
+    if !isFirst, damage == nil, !holdsCopies, let crc = place.lastCRC, crc != lastCRC { return false }
+    self.passesBelow = max(self.passesBelow, passesBelow, holdsCopies ? place.next + 1 : 0)
+    search: while true {
+      switch try nextItem() {
+      case .frame(let frame)?:
+        held = frame
+        break search
+      case .damage(let passed)?:
+        damage = damage ?? passed
+        if nextSequence >= place.end { return false }
+      case nil: break search
+      }
+      guard fileIndex == 0 else { return false }
+    }
+    guard fileIndex == 0 else { return false }
+    if isFirst, let held, held.sequence == place.next, let crc = place.lastCRC, self.segment.predecessor?.lastCRC ?? 0 != crc { return false }
+    let found = held?.sequence ?? nextSequence
+    if held == nil, place.end != .max || found <= place.next { return false }
+    if found > place.next, !holdsCopies, var damage {
+      damage.sequences = place.next..<found
+      foundBehind = damage
+    }
+    return true
   }
 }
 
 extension LogDirectory {
   /// Whether all of a file can be read; false if it is gone.
-  /// - Parameter tellDamage: gets the first damage that there is.
-  func isWhole(_ name: SegmentFileName, of sessionID: SessionID?, tellDamage: (Damage) -> Void = { _ in }) throws(LogError) -> Bool {
+  func isWhole(_ name: SegmentFileName, of sessionID: SessionID?) throws(LogError) -> Bool {
     do throws(LogError) {
       var reader = LogReader(self, sessionID, reading: try SegmentFile.open(name, in: self), of: [name])
       while try reader.next() != nil {}
       return true
     } catch {
       guard error.code == .corrupt || error.code == .notFound else { throw error }
-      if let damage = error.damage { tellDamage(damage) }
       return false
     }
   }

@@ -28,10 +28,20 @@ package struct LogReader: ~Copyable {
   var lastCRC: UInt32 = 0
   /// Where the segment before the current file ended; `nil` in front of the file with which reading began.
   var predecessor: SegmentEnd?
-  /// From this sequence on the next file is read: it has what the current one holds behind it, and the current one is damaged.
-  var readsBelow: UInt64?
-  /// Of a sealed file in the place of which others are read; it is returned before the next one of these is entered.
-  var passedOver: Damage?
+  /// The frame that comes next, if it was read already: it was looked for.
+  var held: FrameHeader?
+  /// What stands in its place before it, in the file in which it was found.
+  var foundBehind: Damage?
+  /// The damage that was returned last takes nothing away: another file holds what is lost there.
+  var isPassedOver = false
+  /// A damaged file that reading has left says that there are frames up to this sequence.
+  var claimedBelow: UInt64 = 0
+  /// No other file holds what damage before this sequence takes from the current one.
+  var aloneBelow: UInt64 = 0
+  /// A file that is read as if it were not there.
+  var ignored: SegmentFileName?
+  /// Reading began inside the current file.
+  package internal(set) var isEnteredInside = false
   /// Damage was passed, so that where the segment ends for this reader says nothing.
   var isInterrupted = false
   /// Raw bytes of the current file when it was last asked.
@@ -49,7 +59,7 @@ package struct LogReader: ~Copyable {
   var listings = 0
   /// By their identity: up to which sequence sealed files were looked at for the place of another one. What a trailer claims may not be there.
   var tried: [[UInt64]: UInt64] = [:]
-  /// How often a place was looked for in one in vain.
+  /// How often a place was looked for in one in vain, or because of damage.
   var failures = 0
   private var failure: LogError?
   /// Which actions are wanted: chunks that hold none of them are not unpacked.
@@ -254,7 +264,7 @@ package struct LogReader: ~Copyable {
   /// Whether `next` goes no further than to this damage, which was returned last. What a sealed file's index says stands in its chunks, too, and the next file
   /// says where they end. Of a file that is passed over others hold what it held.
   package func stopsReaders(_ damage: Damage) -> Bool {
-    if position == .beforeFile { return false }
+    if isPassedOver { return false }
     return if damage.cause == .sealedIndex, case .header = later { false } else { true }
   }
 
@@ -263,8 +273,15 @@ package struct LogReader: ~Copyable {
     frame = nil
     ending = nil
     lastLook = nil
+    isPassedOver = false
     while true {
+      if let found = held.take() {
+        frame = found
+        return .frame(found)
+      }
+      let (next, crc) = (nextSequence, isInterrupted ? nil : lastCRC)
       switch try step() {
+      case .item(.damage(let damage)): return .damage(try passedOver(damage, next: next, lastCRC: crc))
       case .item(let item): return item
       case .again: continue
       case .end(let ending):
@@ -344,23 +361,18 @@ package struct LogReader: ~Copyable {
   /// Of the file that is being read: another one may have taken its name.
   package var fileIdentity: [UInt64] { file.identity }
 
-  /// Of the file that is being read, if it is a sealed one whose index is whole, and is read to its end.
-  package var index: SealedIndex? { readsBelow == nil ? file.index : nil }
+  /// Of the file that is being read, if it is a sealed one whose index is whole.
+  package var index: SealedIndex? { file.index }
 
   // MARK: Frames
 
   private mutating func step() throws(LogError) -> Step {
     switch position {
-    case .beforeFile:
-      if let damage = passedOver.take() { return .item(.damage(damage)) }
-      return try enterFile()
+    case .beforeFile: return try enterFile()
     case .behindFile: return fileIndex + 1 < files.count ? try nextFile() : .end(.clean)
     case .inFile, .atEndOfSealedFile: break
     }
-    if let readsBelow, nextSequence >= readsBelow {
-      nextSequence = readsBelow
-      return try nextFile()
-    }
+    if let step = try leaveFileWithoutIndex() { return step }
     if let filter, offset >= filteredBelow, try !passChunks(filter) { return .end(.clean) }
     let limit = self.limit
     if offset >= limit.offset, limit.isKnown {
@@ -465,6 +477,7 @@ package struct LogReader: ~Copyable {
     if let step = try changedFiles() { return step }
     let look = try look(limit)
     let verdict = classify(look.evidence)
+    if verdict != .goesOn, verdict != .corrupt, let step = try claimedElsewhere() { return step }
     switch verdict {
     case .goesOn: return try nextFile()
     case .writing:

@@ -43,13 +43,23 @@ extension LogDirectory {
   }
 
   private func widerFile(than last: SegmentFileName, among files: [SegmentFileName]) throws(LogError) -> SegmentFileName? {
-    var wider: [(name: SegmentFileName, end: UInt64)] = []
+    var furthest: (name: SegmentFileName, end: UInt64)?
     for name in files.dropLast() where name.isSealed {
-      if let end = try SegmentFile.lastSequence(of: name, in: self), end >= last.firstSequence { wider.append((name, end)) }
+      // Of one whose trailer is damaged only its frames say it.
+      let claimed = try SegmentFile.lastSequence(of: name, in: self)
+      let end = if let claimed { claimed } else { try max(LogReader.end(of: name, in: self, nil), 1) - 1 }
+      if end >= last.firstSequence, end > furthest?.end ?? 0 { furthest = (name, end) }
     }
-    // The one that reaches furthest has all that the others hold.
-    for (name, _) in wider.sorted(by: { $0.end > $1.end }) where try isWhole(name, of: nil) { return name }
-    return nil
+    guard let furthest else { return nil }
+    let end = try max(LogReader.end(of: last, in: self, nil), 1) - 1
+    guard end <= furthest.end else {
+      throw LogError(
+        .corrupt, "the frames of this file stand in \(furthest.name), too, and that ends before it; 'verify' says more", path: path,
+        segment: last.description)
+    }
+    // As far as that reaches the trailer may be damaged.
+    if end == furthest.end, try SegmentFile.lastSequence(of: furthest.name, in: self) == nil { return nil }
+    return furthest.name
   }
 
   /// What a checkpoint says decides which view is removed: it must be this session's.
@@ -57,6 +67,14 @@ extension LogDirectory {
     guard let sessionID, checkpoint.header.sessionID != sessionID else { return }
     throw LogError(
       .corrupt, "the checkpoint is of session '\(checkpoint.header.sessionID)', not of '\(sessionID)'", path: path, segment: file.description)
+  }
+
+  /// The state of a closed log whose newest file says at its end that it is closed; `nil` for any other. Reads no more than that end.
+  package func closedState(of sessionID: SessionID) throws(LogError) -> LogState? {
+    guard let newest = try newestFile(), let state = try newest.isSealed ? sealedState(of: newest, sessionID) : closingState(of: newest, sessionID),
+      state.checkpoint.summary.end != nil
+    else { return nil }
+    return state
   }
 
   /// The closing checkpoint of a sealed file; `nil` if its index is damaged.

@@ -29,7 +29,7 @@ struct RecoverCommand: ParsableCommand {
       let result = apply ? try directory.recover(id, mode) : try directory.planRecovery(of: id, mode)
       var failure: LogError?
       // Also where a recovery was interrupted before it came to the view.
-      let isViewMissing = try directory.fileSystem.status(of: directory.viewPath(id)) == nil
+      let isViewMissing = (try? directory.fileSystem.status(of: directory.viewPath(id))) == .some(nil)
       if apply, result.isClosed, result.original != nil || isViewMissing {
         do throws(LogError) { try directory.writeView(of: id) } catch {
           failure = error.adding("; the log is in place, its view is not: 'ckprov-log project \(id) --write' makes it")
@@ -49,7 +49,8 @@ struct RecoverCommand: ParsableCommand {
   private func lines(_ id: SessionID, _ result: Recovery) -> [String] {
     guard result.problemCount > 0 else {
       let view = "its view holds more than the log, which has lost its end: keep it; 'record --resume \(id)' sets it aside"
-      return ["\(id)  nothing to recover: \(result.kept) actions, all whole"] + (result.viewHoldsMore ? [view] : [])
+      let aside = result.originalView.map { ["the view that an interrupted recovery has left, which may hold what is gone, is \($0)"] } ?? []
+      return ["\(id)  nothing to recover: \(result.kept) actions, all whole"] + (result.viewHoldsMore ? [view] : []) + aside
     }
     var lines = ["\(id)  \(result.problemCount == 1 ? "1 problem" : "\(result.problemCount) problems")"]
     lines += result.problems.map { "  \($0)" }

@@ -123,12 +123,16 @@ struct OverlapTests {
       flip(disk, path(0, isSealed: true), at: part)
       try expectAll(disk, "the wide one flipped at \(part)", damaged: wide)
       for first in [UInt64(0), 4] {
+        // Where they are damaged at different places nothing is lost.
         let copy = disk.copy()
         copy.update(path(first)) { $0[known.frames.first { $0.header.sequence == first }!.offset + 30] ^= 1 }
-        try expectError(copy, "the wide one and \(first)")
         let gone = disk.copy()
         try gone.remove(path(first))
-        if first == 4 { try expectError(gone, "the wide one flipped at \(part), and 4 is gone") }
+        for (disk, place) in [(copy, "and \(first)"), (gone, "and \(first) is gone")] as [(MemoryDisk, Comment)] {
+          let found = try read(disk)
+          #expect(found.error?.code == .corrupt || found.count == known.frames.count && found.ending == .clean, "\(part), \(place): \(found)")
+          #expect(try KnownLog.sessions(on: disk).verify(KnownLog.id).isDamaged, "\(part), \(place)")
+        }
       }
     }
   }
@@ -179,6 +183,157 @@ struct OverlapTests {
         #expect(seqs == Array(first...8), "leftovers \(set), from \(first)")
       }
     }
+  }
+
+  /// Small ones are left that end before the wide one does, and that is damaged: what they hold is read from them, and the rest from it.
+  @Test func leftoversThatEndBeforeADamagedWiderOne() throws {
+    let wideBytes = try sealed(0..<3)
+    let chunks = sealedChunks(wideBytes)
+    try #require(chunks.count == 3)
+    let second = try sealed(1..<2)
+    // Of a log whose last file has lost its index nobody says where it ends.
+    let cases: [(place: Comment, offset: Int, leftover: String, bytes: [UInt8], hasEnd: Bool)] = [
+      ("trailer", wideBytes.count - 1, path(0), known.files[0].bytes, false),
+      ("an entry", sealedIndexStart(wideBytes) + 80, path(0), known.files[0].bytes, false),
+      ("a chunk beside 4", chunks[1].start + 40, path(4), known.files[1].bytes, true),
+      ("a chunk beside 4, sealed", chunks[1].start + 40, path(4, isSealed: true), second, true),
+      ("the first chunk", chunks[0].start + 40, path(0), known.files[0].bytes, true),
+    ]
+    for (place, offset, leftover, bytes, hasEnd) in cases {
+      let disk = known.disk()
+      for first in [UInt64(0), 4, 9] { try disk.remove(path(first)) }
+      disk.set(path(0, isSealed: true), wideBytes)
+      disk.update(path(0, isSealed: true)) { $0[offset] ^= 1 }
+      disk.set(leftover, bytes)
+      let sessions = KnownLog.sessions(on: disk)
+      let log = KnownLog.log(on: disk)
+      if hasEnd {
+        try expectAll(disk, place, damaged: wide)
+        #expect(try log.state(of: KnownLog.id).checkpoint == known.checkpoints[known.frames.count], place)
+        let writer = try log.resume(KnownLog.id, lock: try LogLock(.writer, of: log), zeroesAhead: false, randomSalt: { 7 })
+        #expect(writer.opened.summary.nextSeq == 9, place)
+      } else {
+        try expectError(disk, place)
+        do throws(LogError) {
+          let state = try log.state(of: KnownLog.id)
+          Issue.record("\(place): it ends with \(state.checkpoint.summary.nextSeq)")
+        } catch {
+          #expect(error.code == .corrupt, "\(place): \(error)")
+        }
+        do throws(LogError) {
+          _ = try log.resume(KnownLog.id, lock: try LogLock(.writer, of: log), zeroesAhead: false, randomSalt: { 7 })
+          Issue.record("\(place): it was resumed")
+        } catch {
+          #expect(error.code == .corrupt, "\(place): \(error)")
+        }
+      }
+      let compacted = disk.copy()
+      do throws(LogError) {
+        _ = try KnownLog.log(on: compacted).compact(KnownLog.id)
+        Issue.record("\(place): it was compacted")
+      } catch {
+        #expect(error.code == .corrupt, "\(place): \(error)")
+      }
+      let recovery = try sessions.recover(KnownLog.id, .salvage)
+      #expect(recovery.kept == 8 && recovery.lostCount == 0, "\(place): \(recovery)")
+      #expect(try sessions.verify(KnownLog.id, isDeep: true).problemCount == 0, place)
+    }
+  }
+
+  /// Each chunk of the wide one is damaged, or each but one, and each small one is there, or not, or damaged: a frame is lost only where no file holds it.
+  @Test func onlyWhatNoFileHoldsIsLost() throws {
+    let wideBytes = try sealed(0..<3)
+    let chunks = sealedChunks(wideBytes)
+    for damaged in 0..<8 {
+      for leftovers in 0..<27 {
+        let disk = known.disk()
+        disk.set(path(0, isSealed: true), wideBytes)
+        var lost: Set<Int> = []
+        for segment in 0..<3 {
+          let isDamaged = damaged & 1 << segment != 0
+          if isDamaged { disk.update(path(0, isSealed: true)) { $0[chunks[segment].start + 40] ^= 1 } }
+          let name = known.path(known.files[segment].name)
+          let kind = leftovers / [1, 3, 9][segment] % 3
+          if kind == 0 { try disk.remove(name) }
+          let last = known.frames.last { $0.segment == segment }!
+          if kind == 1 { disk.update(name) { $0[last.offset + 30] ^= 1 } }
+          if isDamaged, kind != 2 { lost.insert(segment) }
+        }
+        let place: Comment = "chunks \(damaged), leftovers \(leftovers)"
+        var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id, goesBehindTail: true)
+        var sequences: Set<UInt64> = []
+        while let item = try reader.nextItem() {
+          guard case .frame(let frame) = item else { continue }
+          #expect(sequences.insert(frame.sequence).inserted, place)
+          #expect(try Array(reader.payload) == known.frames[Int(frame.sequence)].payload, place)
+        }
+        let missing = known.frames.filter { !lost.contains($0.segment) && !sequences.contains($0.header.sequence) }
+        #expect(missing.isEmpty, "\(place): \(missing.map(\.header.sequence))")
+        // Whatever a compaction does, it does not take anything away.
+        let compacted = disk.copy()
+        do throws(LogError) { _ = try KnownLog.log(on: compacted).compact(KnownLog.id) } catch {
+          #expect(error.code == .corrupt, "\(place): \(error)")
+        }
+        reader = try LogReader.open(KnownLog.log(on: compacted), of: KnownLog.id, goesBehindTail: true)
+        while let item = try reader.nextItem() { if case .frame(let frame) = item { sequences.remove(frame.sequence) } }
+        #expect(sequences.isEmpty, "\(place), lost by a compaction: \(sequences)")
+        let found = try read(disk)
+        if lost.isEmpty { #expect(found.count == known.frames.count && found.error == nil && found.ending == .clean, "\(place): \(found)") }
+      }
+    }
+  }
+
+  /// What stands in the place of damaged frames in a file of another log is not what was lost.
+  @Test func whatIsNotTheSameIsNotReadInItsPlace() throws {
+    let other = try KnownLog(.raw, firstSalt: 100)
+    let first = try sealed(0..<3)
+    let chunk = sealedChunks(first)[1].start + 40
+    // A frame inside that chunk.
+    var segments = known.segments.map { (header: $0.header, bytes: $0.bytes) }
+    segments[1].bytes[known.frames[6].offset + FrameHeader.size] ^= 1
+    let inside = try Forger.sealed(segments, lastSequence: 14, lastCRC: known.frames[14].header.headerCRC, known.checkpoints[15]!)
+    for (bytes, isFirst) in [(first, true), (inside, false)] {
+      for leftover in [known.files[1].bytes, other.files[1].bytes] {
+        let place: Comment = "first \(isFirst), of another log \(leftover != known.files[1].bytes)"
+        let disk = known.disk()
+        for first in [UInt64(0), 9] { try disk.remove(path(first)) }
+        disk.set(path(0, isSealed: true), bytes)
+        if isFirst { disk.update(path(0, isSealed: true)) { $0[chunk] ^= 1 } }
+        disk.set(path(4), leftover)
+        if leftover == known.files[1].bytes {
+          try expectAll(disk, place, damaged: wide)
+          continue
+        }
+        try expectError(disk, place)
+        var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id, goesBehindTail: true)
+        var salts: Set<UInt32> = []
+        while let item = try reader.nextItem() { if case .frame = item { salts.insert(reader.currentSegment.header.salt) } }
+        #expect(salts.allSatisfy { $0 < 100 } && !salts.isEmpty, "\(place): \(salts)")
+      }
+    }
+  }
+
+  /// Who looks for a few actions finds them in the others, too.
+  @Test func aFewActionsBesideADamagedWiderOne() throws {
+    let wideBytes = try sealed(0..<2)
+    let chunks = sealedChunks(wideBytes)
+    let disk = known.disk()
+    try disk.remove(path(0))
+    disk.set(path(0, isSealed: true), wideBytes)
+    disk.update(path(0, isSealed: true)) { $0[chunks[1].start + 40] ^= 1 }
+    try expectAll(disk, "all", damaged: wide)
+    let log = KnownLog.log(on: disk)
+    for first in Int64(1)...8 {
+      for last in first...8 {
+        let filter = ActionFilter(seqs: first...last, times: ActionFilter.all.times)
+        var reader = try LogReader.open(log, of: KnownLog.id, for: filter)
+        var seqs: [Int64] = []
+        while try reader.nextAction(filter) { seqs.append(reader.lastSeq) }
+        #expect(seqs == Array(first...last), "\(first) to \(last)")
+      }
+    }
+    let writer = try log.resume(KnownLog.id, lock: try LogLock(.writer, of: log), zeroesAhead: false, randomSalt: { 7 })
+    #expect(writer.opened.summary.nextSeq == 9)
   }
 
   /// Its trailer claims frames that stand nowhere, and the next file begins behind those.
@@ -286,8 +441,8 @@ struct OverlapTests {
       }
       disk.set(path(0, isSealed: true), try Forger.sealed(segments, lastSequence: last, lastCRC: 1, known.checkpoints[9]!))
       let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
-      #expect(verification.problems.map(\.cause) == [cause], "\(last): \(verification.problems)")
-      #expect(verification.frames == UInt64(known.frames.count - 1))
+      #expect(verification.problems.first?.cause == cause, "\(last): \(verification.problems)")
+      #expect(verification.frames >= UInt64(known.frames.count - 1))
       // The newest file goes away meanwhile.
       for moment in 0...known.frames.count {
         let disk = disk.copy()

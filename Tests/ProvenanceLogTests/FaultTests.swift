@@ -110,6 +110,12 @@ struct FaultTests {
       // It goes last.
       let isMoved = !names.contains("a.json")
       #expect(isKept && (isInPlace || !isMoved) && (error != nil || isMoved), "operation \(number): \(names)")
+      if isInPlace, !isMoved {
+        // Done again, it ends what was interrupted.
+        let again = try sessions.recover(prov.sessionID, .salvage)
+        let views = try disk.names(in: sessions.path).filter { $0.contains(".json") }
+        #expect(again.problemCount == 0 && again.originalView == "\(sessions.path)/\(views[0])" && views.count == 1, "operation \(number): \(views)")
+      }
       #expect(names.contains { $0.hasSuffix(".log.aside") || $0.hasPrefix(".a.log") } == isInPlace, "operation \(number): \(names)")
       if error != nil { if isInPlace { failures.inPlace += 1 } else { failures.before += 1 } }
     }

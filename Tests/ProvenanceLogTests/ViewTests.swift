@@ -139,6 +139,24 @@ struct ViewTests {
     #expect(try viewIsProjection(prov) && storage.sessions.verify(prov.sessionID, isDeep: true).problemCount == 0)
   }
 
+  /// Reopened and closed in another way, without another action.
+  @Test func anotherEndMeanwhileHasTheLastWord() throws {
+    let prov = try start(.always)
+    try prov.close(outcome: "one")
+    let watched = WatchedFileSystem()
+    let isClosed = Atomic(false)
+    watched.setRule { operation in
+      if case .rename(_, prov.filePath) = operation, !isClosed.exchange(true, ordering: .relaxed) {
+        do { try storage.resume("a").close(outcome: "two") } catch { Issue.record(error) }
+      }
+      return nil
+    }
+    try SessionsDirectory(storageDirectory: storage.path, fileSystem: watched).writeView(of: prov.sessionID)
+    let wasClosed = isClosed.load(ordering: .relaxed)
+    #expect(wasClosed)
+    #expect(try viewIsProjection(prov) && storage.store.getSession("a").outcome == "two")
+  }
+
   /// What the view holds more has been recorded since the log was looked at: that log has lost nothing.
   @Test func whoComesTooLateLeavesTheView() throws {
     let prov = try start(.always)

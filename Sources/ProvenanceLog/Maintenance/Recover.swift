@@ -49,7 +49,10 @@ extension SessionsDirectory {
     var salvage = try Salvage(log(of: id), id, mode, holdsLock: holdsLock)
     while try salvage.next() != nil {}
     var result = salvage.result
-    if result.problemCount == 0, let session = salvage.summary.checkpoint { result.viewHoldsMore = try viewHoldsMore(than: session) }
+    if result.problemCount == 0, let session = salvage.summary.checkpoint, try viewHoldsMore(than: session) {
+      // What it holds more may have been recorded since.
+      result.viewHoldsMore = !log(of: id).hasChanged(since: session)
+    }
     return result
   }
 
@@ -62,7 +65,7 @@ extension SessionsDirectory {
     let locks = (try LogLock(.writer, of: original), try LogLock(.maintainer, of: original))
     defer { withExtendedLifetime(locks) {} }
     let plan = try planRecovery(of: id, mode, holdsLock: true)
-    guard plan.problemCount > 0 else { return plan }
+    guard plan.problemCount > 0 else { return try finishRecovery(of: id, plan) }
     let modified = try original.modified()
     let header = try original.salvagedHeader(of: id, holdsLock: true)
     var builder = try LogBuilder(header, in: self)
@@ -95,6 +98,18 @@ extension SessionsDirectory {
         "; the new log is in place, and the original is '\(aside.path)', but a power cut now may undo that, and the old view may still be there")
     }
     return result
+  }
+
+  /// Where a recovery was interrupted behind the exchange, the view that holds what the log has lost is still in its place.
+  private func finishRecovery(of id: SessionID, _ plan: Recovery) throws(LogError) -> Recovery {
+    var plan = plan
+    let isInterrupted = try names().contains { $0.hasPrefix(".\(id).log.") && $0.hasSuffix(".aside") }
+    let header = try log(of: id).salvagedHeader(of: id, holdsLock: true)
+    guard isInterrupted, try viewDiffers(of: header) else { return plan }
+    plan.originalView = try setViewAside(of: header)
+    plan.viewHoldsMore = false
+    try fileSystem.syncDirectory(path)
+    return plan
   }
 
   /// `nil` for a log in which nothing is whole that says which session it is, and for one that was never started.
@@ -134,6 +149,8 @@ private struct Salvage: ~Copyable {
   private(set) var payload: [UInt8] = []
   private let mode: RecoveryMode
   private var reader: LogReader
+  /// The record of the session's start was met.
+  private var hasStart = false
   /// Whether what comes is kept.
   private var isKeeping = true
   private(set) var summary: SummaryBuilder
@@ -189,7 +206,11 @@ private struct Salvage: ~Copyable {
   private mutating func isKept(_ frame: FrameHeader) throws(LogError) -> Bool {
     do throws(LogError) {
       switch frame.kind {
-      case .sessionStarted, .mark: return false
+      case .sessionStarted:
+        hasStart = true
+        _ = try payload.withRawBytes { bytes throws(LogError) in try SessionHeader(payload: bytes) }
+        return false
+      case .mark: return false
       case .checkpoint:
         let checkpoint = try payload.withRawBytes { bytes throws(LogError) in try Checkpoint(payload: bytes) }
         // It may know of what is lost; where nothing is, it must say what the frames say.
@@ -200,6 +221,7 @@ private struct Salvage: ~Copyable {
         }
         return false
       case .action:
+        if !hasStart, result.problemCount == 0 { note(.record, "an action stands before the start of its session", frame) }
         let canonical = try payload.withRawBytes { bytes throws(LogError) in try canonicalForm(ofAction: bytes) }
         if canonical != payload {
           note(.record, Verification.otherForm, frame)

@@ -67,7 +67,7 @@ extension SessionsDirectory {
       case .frame(let frame):
         try verifier.take(frame, &reader)
         progress(verifier.result.bytes)
-      case .damage(let damage): verifier.take(damage, stopsReaders: reader.stopsReaders(damage))
+      case .damage(let damage): verifier.take(damage, reader)
       }
     }
     verifier.finish(reader.ending)
@@ -118,6 +118,13 @@ private struct Verifier {
     self.isDeep = isDeep
   }
 
+  mutating func take(_ damage: Damage, _ reader: borrowing LogReader) {
+    let stopsReaders = reader.stopsReaders(damage)
+    // What was lost in this file is read from another one: its index says more than was met.
+    if !stopsReaders { file?.index = nil }
+    take(damage, stopsReaders: stopsReaders)
+  }
+
   mutating func take(_ damage: Damage, stopsReaders: Bool = true) {
     result.note(damage, stopsReaders: stopsReaders)
     guard stopsReaders, ![.sealedIndex, .sealedTrailer].contains(damage.cause) else { return }
@@ -128,7 +135,7 @@ private struct Verifier {
   mutating func take(_ frame: FrameHeader, _ reader: inout LogReader) throws(LogError) {
     if file?.identity != reader.fileIdentity {
       closeFile()
-      file = (reader.fileName, reader.fileIdentity, reader.index.map { IndexCheck($0, includesTimes: isDeep) })
+      file = (reader.fileName, reader.fileIdentity, reader.isEnteredInside ? nil : reader.index.map { IndexCheck($0, includesTimes: isDeep) })
     }
     let place = reader.place
     let payload = try reader.payload
@@ -231,30 +238,21 @@ private struct Verifier {
 
   /// A view may be missing or out of date while a session is open; that of a closed one is what projecting gives.
   mutating func compareView(of header: SessionHeader, in directory: SessionsDirectory) throws(LogError) {
-    let path = directory.viewPath(id)
     guard summary.summary.end != nil else {
-      guard try directory.viewHoldsMore(than: Checkpoint(header: header, summary: summary.summary)) else { return }
+      let session = Checkpoint(header: header, summary: summary.summary)
+      // What it holds more may have been recorded since.
+      guard try directory.viewHoldsMore(than: session), !directory.log(of: id).hasChanged(since: session) else { return }
       return result.note(
         Damage(
           .view, "the view holds more than the log, which has lost its end; keep it: 'record --resume \(id)' sets it aside", segment: "\(id).json",
           offset: 0, sequences: 0..<0), stopsReaders: false)
     }
-    guard try directory.fileSystem.status(of: path)?.kind == .file, try directory.isView(path, of: header) else { return }
-    let view = try directory.fileSystem.open(path, for: .reading)
-    var projection = try SessionProjection.open(directory.log(of: id), of: id)
-    var offset: UInt64 = 0
-    var isEqual = true
-    while isEqual, let block = try projection.next() {
-      let bytes = try readBytes(of: view, at: offset, count: block.count)
-      isEqual = bytes.elementsEqual(block)
-      offset += UInt64(block.count)
+    guard try directory.viewDiffers(of: header), !directory.log(of: id).hasChanged(since: Checkpoint(header: header, summary: summary.summary)) else {
+      return
     }
-    let size = try view.status().size
-    guard isEqual, size == offset else {
-      return result.note(
-        Damage(
-          .view, "the view differs from what the log says; 'ckprov-log project \(id) --write' makes it anew", segment: "\(id).json", offset: 0,
-          sequences: 0..<0), stopsReaders: false)
-    }
+    result.note(
+      Damage(
+        .view, "the view differs from what the log says; 'ckprov-log project \(id) --write' makes it anew", segment: "\(id).json", offset: 0,
+        sequences: 0..<0), stopsReaders: false)
   }
 }

@@ -26,7 +26,7 @@ extension SessionsDirectory {
     }
     try writeProjection(&projection, to: viewPath(id), in: fileSystem, modified: try log.modified())
     // Closed meanwhile, by a writer whose view this one has replaced.
-    if try !log.hasLivingWriter(), let now = try? log.state(of: id).checkpoint.summary, now.isFurther(than: projection.summary) {
+    if let now = try? log.closedState(of: id)?.checkpoint.summary, now.end != projection.summary.end || now.isFurther(than: projection.summary) {
       return try writeView(of: id)
     }
     // Removed meanwhile: a removal looks for the view once more behind the log's new name, so it has not seen this one, or will see it.
@@ -62,6 +62,19 @@ extension SessionsDirectory {
     let view = try ViewOutline(path, in: fileSystem)
     guard view.isView(of: session.header) else { return false }
     return try view.holdsMore(than: session.summary)
+  }
+
+  /// Whether this session has a view, and it is another one than what projecting gives, byte for byte.
+  func viewDiffers(of header: SessionHeader) throws(LogError) -> Bool {
+    guard try hasView(header) else { return false }
+    let view = try fileSystem.open(viewPath(header.sessionID), for: .reading)
+    var projection = try SessionProjection.open(log(of: header.sessionID), of: header.sessionID)
+    var offset: UInt64 = 0
+    while let block = try projection.next() {
+      guard try readBytes(of: view, at: offset, count: block.count).elementsEqual(block) else { return true }
+      offset += UInt64(block.count)
+    }
+    return try view.status().size != offset
   }
 
   /// Whether this session's view is there, and ends as its log does.
@@ -116,6 +129,14 @@ extension SessionsDirectory {
     let place = try fileSystem.status(of: LogStorage.path(parentDirectory(path), "."))
     guard let place, try place.identity == fileSystem.status(of: LogStorage.path(self.path, "."))?.identity else { return }
     try checkIsFreeOrView(path, of: session)
+  }
+}
+
+extension LogDirectory {
+  /// Whether the log goes further, or ends otherwise, than it did.
+  func hasChanged(since session: Checkpoint) -> Bool {
+    guard let now = try? state(of: session.header.sessionID).checkpoint.summary else { return false }
+    return now.nextSeq != session.summary.nextSeq || now.end != session.summary.end
   }
 }
 
