@@ -45,16 +45,23 @@ extension LogReader {
       return .item(.damage(named))
     }
     try enter(header, at: 0)
-    if skipsSealedFiles {
-      // What is written next says where the newest one ends.
-      if let index = file.index, fileIndex + 1 == files.count {
-        guard let last = try segmentHeaderIfWhole(at: file.lastSegmentStart), last.salt == index.lastSalt, last.sessionID == header.sessionID else {
-          throw indexContradiction()
-        }
-      }
-      skipSealedFile()
-    }
+    if skipsSealedFiles, try lastSegmentIsWhole() { skipSealedFile() }
     return damage.map { .item(.damage($0)) } ?? .again
+  }
+
+  /// What is written next says where the newest file ends: it must be there.
+  /// - Returns: false if it can't be unpacked, so that the file is to be read.
+  private mutating func lastSegmentIsWhole() throws(LogError) -> Bool {
+    guard let index = file.index, fileIndex + 1 == files.count else { return true }
+    do throws(LogError) {
+      guard let last = try segmentHeaderIfWhole(at: file.lastSegmentStart), last.salt == index.lastSalt, last.sessionID == segment.sessionID else {
+        throw indexContradiction()
+      }
+      return true
+    } catch {
+      guard error.damage?.cause == .chunk else { throw error }
+      return false
+    }
   }
 
   private func firstSequenceDamage(_ header: SegmentHeader) -> Damage? {

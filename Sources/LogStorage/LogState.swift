@@ -43,23 +43,26 @@ extension LogDirectory {
   }
 
   private func widerFile(than last: SegmentFileName, among files: [SegmentFileName]) throws(LogError) -> SegmentFileName? {
-    var furthest: (name: SegmentFileName, end: UInt64)?
+    var furthest: (name: SegmentFileName, end: UInt64, hasIndex: Bool)?
     for name in files.dropLast() where name.isSealed {
       // Of one whose trailer is damaged only its frames say it.
       let claimed = try SegmentFile.lastSequence(of: name, in: self)
       let end = if let claimed { claimed } else { try max(LogReader.end(of: name, in: self, nil), 1) - 1 }
-      if end >= last.firstSequence, end > furthest?.end ?? 0 { furthest = (name, end) }
+      guard end >= last.firstSequence, end >= furthest?.end ?? 0 else { continue }
+      if let furthest, end == furthest.end, furthest.hasIndex { continue }
+      // It may be gone by now.
+      let hasIndex = if let file = try? SegmentFile.open(name, in: self) { file.index != nil } else { false }
+      furthest = (name, end, hasIndex)
     }
     guard let furthest else { return nil }
     let end = try max(LogReader.end(of: last, in: self, nil), 1) - 1
-    guard end <= furthest.end else {
-      throw LogError(
-        .corrupt, "the frames of this file stand in \(furthest.name), too, and that ends before it; 'verify' says more", path: path,
-        segment: last.description)
-    }
-    // As far as that reaches the trailer may be damaged.
-    if end == furthest.end, try SegmentFile.lastSequence(of: furthest.name, in: self) == nil { return nil }
-    return furthest.name
+    if end < furthest.end { return furthest.name }
+    // As far as both reach a damaged one is not needed.
+    if end == furthest.end { return try isWhole(furthest.name, of: nil) ? furthest.name : nil }
+    guard furthest.hasIndex else { return nil }
+    throw LogError(
+      .corrupt, "the frames of this file stand in \(furthest.name), too, and that ends before it; 'verify' says more", path: path,
+      segment: last.description)
   }
 
   /// What a checkpoint says decides which view is removed: it must be this session's.

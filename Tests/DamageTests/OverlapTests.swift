@@ -283,6 +283,28 @@ struct OverlapTests {
     }
   }
 
+  /// A wide one whose index is damaged, and a small one that reaches as far: that one says how the session stands.
+  @Test func theEndBesideAWideOneWithoutItsIndex() throws {
+    let wideBytes = try sealed(0..<3)
+    // Its trailer, an entry, the start of its index, its last chunk.
+    let start = sealedIndexStart(wideBytes)
+    for offset in [wideBytes.count - 1, start + 80, start + 2, sealedChunks(wideBytes)[2].start + 40] {
+      for isSealed in [false, true] {
+        let disk = known.disk()
+        for first in [UInt64(0), 4, 9] { try disk.remove(path(first)) }
+        disk.set(path(0, isSealed: true), wideBytes)
+        disk.update(path(0, isSealed: true)) { $0[offset] ^= 1 }
+        disk.set(path(9, isSealed: isSealed), isSealed ? try sealed(2..<3) : known.files[2].bytes)
+        let place: Comment = "\(offset) of \(wideBytes.count), sealed \(isSealed)"
+        try expectAll(disk, place, damaged: wide)
+        let log = KnownLog.log(on: disk)
+        #expect(try log.state(of: KnownLog.id).checkpoint == known.checkpoints[known.frames.count], place)
+        let writer = try log.resume(KnownLog.id, lock: try LogLock(.writer, of: log), zeroesAhead: false, randomSalt: { 7 })
+        #expect(writer.opened.summary.nextSeq == 9, place)
+      }
+    }
+  }
+
   /// What stands in the place of damaged frames in a file of another log is not what was lost.
   @Test func whatIsNotTheSameIsNotReadInItsPlace() throws {
     let other = try KnownLog(.raw, firstSalt: 100)
