@@ -294,10 +294,7 @@ extension LogReader {
     let behind = listing.filter { $0.firstSequence >= next || early.contains($0) }
     let isSame = behind == Array(listed)
     let isReplaced = try file.isReplaced(in: log)
-    if isSame, !isReplaced {
-      listings += 1
-      return nil
-    }
+    if isSame, !isReplaced { return nil }
     // What stood behind the current file may stand in a wider one now, with what was read of it.
     let there = Set(behind)
     if isReplaced || !listed.allSatisfy(there.contains), let step = try goOnElsewhere(among: listing) { return step }

@@ -55,7 +55,7 @@ package struct LogReader: ~Copyable {
   /// How often the rest of the current file was searched. One that makes that needed again and again was made to do so.
   var searches = 0
   static let searchesMax = 16
-  /// How often the files were listed, and were the same.
+  /// How often the files were listed because of damage. At the end of the log they are listed as often as it is asked for more.
   var listings = 0
   /// By their identity: up to which sequence sealed files were looked at for the place of another one. What a trailer claims may not be there.
   var tried: [[UInt64]: UInt64] = [:]
@@ -500,6 +500,7 @@ package struct LogReader: ~Copyable {
     }
     settled = Settled(behind: look.behind)
     searches += 1
+    listings += 1
     return .item(.damage(try pass(verdict, cause, header, limit)))
   }
 

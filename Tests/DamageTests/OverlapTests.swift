@@ -644,6 +644,21 @@ struct OverlapTests {
     }
   }
 
+  /// Who has asked for more a thousand times still sees the next file, and the one that takes the place of all.
+  @Test(arguments: [false, true])
+  func aFileThatComesLateIsRead(_ isMerged: Bool) throws {
+    let disk = known.disk()
+    try disk.remove(path(9))
+    var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id)
+    var count = 0
+    while try reader.next() != nil { count += 1 }
+    for _ in 0..<3000 { #expect(try reader.next() == nil) }
+    disk.set(path(9), known.files[2].bytes)
+    if isMerged { try make(.allMerged, on: disk) }
+    while try reader.next() != nil { count += 1 }
+    #expect(count == known.frames.count)
+  }
+
   @Test func aFileThatIsGoneIsMissingOnlyAfterTwoEqualListings() throws {
     for call in 0... {
       let disk = known.disk()
