@@ -54,9 +54,11 @@ extension LogDirectory {
   /// - Parameters:
   ///   - lock: the writer's, if the caller has it.
   ///   - tellRemoved: gets the names of files that interrupted work has left, once they are gone.
+  ///   - progress: gets how many MiB of how many were read; all are read twice.
   /// - Throws: `LogError` `locked` if another one compacts; `corrupt` if a file is damaged; `noSpace`, `io`. What was not finished is as it was.
   package func compact(
-    _ id: SessionID, _ rules: CompactionRules = CompactionRules(), lock: LogLock? = nil, tellRemoved: ([String]) -> Void = { _ in }
+    _ id: SessionID, _ rules: CompactionRules = CompactionRules(), lock: LogLock? = nil, tellRemoved: ([String]) -> Void = { _ in },
+    progress: (UInt64, UInt64) -> Void = { _, _ in }
   ) throws(LogError) -> [CompactionStep] {
     let maintainer = try LogLock(.maintainer, of: self)
     defer { withExtendedLifetime(maintainer) {} }
@@ -64,8 +66,14 @@ extension LogDirectory {
     let gone = try removeUnfinishedSegments(lock) + leftovers(of: id, removing: true)
     if !gone.isEmpty { tellRemoved(gone) }
     var done: [CompactionStep] = []
-    for var step in try compactionSteps(of: id, rules, lock: lock) {
-      step.sizeAfter = try perform(step, id, rules, lock)
+    let steps = try compactionSteps(of: id, rules, lock: lock)
+    let total = steps.reduce(0) { $0 + $1.rawSize >> 19 }
+    var bytes: UInt64 = 0
+    for var step in steps {
+      step.sizeAfter = try perform(step, id, rules, lock) {
+        bytes += UInt64($0)
+        progress(bytes >> 20, total)
+      }
       if step.sizeAfter != nil { done.append(step) }
     }
     return done
@@ -121,12 +129,14 @@ extension LogDirectory {
   // MARK: Making a file
 
   /// - Returns: bytes of the new file; `nil` if nothing was replaced: it would be no smaller, or someone has gone on with the log meanwhile.
-  private func perform(_ step: CompactionStep, _ id: SessionID, _ rules: CompactionRules, _ lock: LogLock?) throws(LogError) -> UInt64? {
+  private func perform(
+    _ step: CompactionStep, _ id: SessionID, _ rules: CompactionRules, _ lock: LogLock?, tellRead: (Int) -> Void
+  ) throws(LogError) -> UInt64? {
     let temporary = path(of: step.result.temporaryName)
     let newest = step.next == nil ? try fileSystem.status(of: path(of: step.files.last!.description)) : nil
     do throws(LogError) {
-      let size = try write(step, id, rules, to: temporary)
-      try check(step, id, against: temporary)
+      let size = try write(step, id, rules, to: temporary, tellRead)
+      try check(step, id, against: temporary, tellRead)
       let isBetter = step.files != [step.result] || size < step.sizeBefore
       let isWanted = isBetter ? true : try isIndexMended(step.result, by: temporary)
       guard isWanted, try replace(step, by: temporary, newest, lock) else {
@@ -142,7 +152,9 @@ extension LogDirectory {
     }
   }
 
-  private func write(_ step: CompactionStep, _ id: SessionID, _ rules: CompactionRules, to path: String) throws(LogError) -> UInt64 {
+  private func write(
+    _ step: CompactionStep, _ id: SessionID, _ rules: CompactionRules, to path: String, _ tellRead: (Int) -> Void
+  ) throws(LogError) -> UInt64 {
     let file = try fileSystem.create(path)
     var buffer = ByteBuffer(capacity: 2 << 20)
     var size: UInt64 = 0
@@ -160,6 +172,7 @@ extension LogDirectory {
         try sealer.append(chunksOf: index, to: &buffer)
         for chunk in index.chunks {
           buffer.append(try source.packedBytes(of: chunk))
+          tellRead(chunk.rawSize)
           try flush(atLeast: 1 << 20)
         }
         checkpoint = index.checkpoint
@@ -171,6 +184,7 @@ extension LogDirectory {
         if let header = try reader.beginOfSegment { try sealer.append(reader.currentSegment.header, bytes: header, to: &buffer) }
         try reader.add(frame, to: &summary, trustingCheckpoint: true)
         try sealer.append(frame, frame: try reader.paddedFrameBytes, to: &buffer)
+        tellRead(frame.frameSize)
         try flush(atLeast: 1 << 20)
       }
       guard let state = summary.checkpoint else {
@@ -227,7 +241,7 @@ extension LogDirectory {
 
   /// Reads the new file back: its segment headers and frames must be those of the files that it was made of, and its index must be true of them: it may have been
   /// taken over from those.
-  private func check(_ step: CompactionStep, _ id: SessionID, against temporary: String) throws(LogError) {
+  private func check(_ step: CompactionStep, _ id: SessionID, against temporary: String, _ tellRead: (Int) -> Void) throws(LogError) {
     var result = LogReader(self, id, reading: try SegmentFile.open(step.result, in: self, at: temporary), of: [step.result])
     guard let written = result.index else { throw LogError(.io, "the new file's index is damaged; the old files stay", path: temporary) }
     var index = IndexCheck(written, includesTimes: true)
@@ -245,6 +259,7 @@ extension LogDirectory {
         if frame.sequence == segment.header.firstSequence { nextSeq = segment.header.firstSeq }
         index.take(frame, payload: payload, at: result.place.offset, of: segment, nextSeq: nextSeq)
         if frame.kind == .action { nextSeq = try ActionOutline(payload: payload).seq &+ 1 }
+        tellRead(frame.frameSize)
       }
     }
     index.finishChunk()
@@ -280,7 +295,14 @@ extension LogDirectory {
   /// The next frame of a file, up to where the file behind it begins.
   private func next(of step: CompactionStep, _ number: Int, _ reader: inout LogReader) throws(LogError) -> FrameHeader? {
     let end = step.end(of: number)
-    if let end, reader.nextSequence >= end { return nil }
+    if let end, reader.nextSequence >= end {
+      guard !step.files[number].isSealed || reader.offset >= reader.fileSize else {
+        throw LogError(
+          .corrupt, "this file holds more than the one behind it says; 'recover' says what can be kept", path: path,
+          segment: step.files[number].description)
+      }
+      return nil
+    }
     if let frame = try reader.next() { return frame }
     if end == nil, reader.ending == .clean { return nil }
     throw LogError(.corrupt, "the file ends before the next one begins; 'verify' says more", path: path, segment: step.files[number].description)
@@ -346,7 +368,8 @@ extension LogDirectory {
       files.removeFirst()
       guard name.isSealed else { continue }
       let index = try SegmentFile.open(name, in: self).index
-      let covered = Array(files.prefix { $0.firstSequence <= index?.lastSequence ?? name.firstSequence })
+      let last = if let index { index.lastSequence } else { try files.isEmpty ? 0 : max(LogReader.end(of: name, in: self, id), 1) - 1 }
+      let covered = Array(files.prefix { $0.firstSequence <= max(last, name.firstSequence) })
       guard !covered.isEmpty else { continue }
       guard let index, try isWhole(name, of: id) else {
         try checkIsNotNeeded(name, among: all, id)

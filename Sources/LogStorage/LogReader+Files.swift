@@ -263,7 +263,6 @@ extension LogReader {
       listings += 1
       let listing = try listing()
       let rest = listing.filter { $0.firstSequence >= first }
-      if let step = try goOnElsewhere(among: listing) { return step }
       if let first = rest.first, first.firstSequence < file.name.firstSequence {
         if let missed = try openIfThere(first) {
           listings = 0
@@ -272,6 +271,8 @@ extension LogReader {
           position = .beforeFile
           return .again
         }
+      } else if let step = try goOnElsewhere(among: listing, before: file.name.firstSequence) {
+        return step
       } else if listing == lastListing {
         return nil
       }
@@ -346,7 +347,8 @@ extension LogReader {
     while true {
       let listing = try listing()
       let rest = listing.filter { $0.firstSequence >= nextSequence }
-      if let step = try goOnElsewhere(among: listing) { return step }
+      let first = rest.first?.firstSequence ?? .max
+      if first > nextSequence, let step = try goOnElsewhere(among: listing, before: first) { return step }
       if rest.first?.firstSequence == nextSequence || listing == lastListing {
         if try !follow(with: rest), listing != lastListing {
           lastListing = listing
@@ -373,7 +375,8 @@ extension LogReader {
     listings += 1
     let isThere = damage.sequences.lowerBound <= next
     let next = isThere ? next : damage.sequences.lowerBound
-    let place = Place(next: next, lastCRC: isThere ? lastCRC : nil, firstMax: end - 1, end: end)
+    let salt = damage.cause == .chunk ? file.chunk(at: damage.offset)?.salt : nil
+    let place = Place(next: next, end: end, firstMax: end - 1, lastCRC: isThere ? lastCRC : nil, salt: salt)
     guard let other = try find(place, among: try listing()) else { return damage }
     var damage = damage
     let found = other.held?.sequence ?? other.nextSequence
@@ -392,6 +395,8 @@ extension LogReader {
   mutating func leaveFileWithoutIndex() throws(LogError) -> Step? {
     guard let error = file.indexError, fileIndex + 1 < files.count, nextSequence >= files[fileIndex + 1].firstSequence else { return nil }
     if position == .atEndOfSealedFile { return try nextFile() }
+    // All of it was read.
+    if offset >= fileSize, nextSequence > file.name.firstSequence { return nil }
     position = nextSequence == file.name.firstSequence ? .behindFile : .atEndOfSealedFile
     if !readsOneFile { claimedBelow = try max(claimedBelow, Self.end(of: file.name, in: log, sessionID)) }
     return .item(.damage(damage(.sealedIndex, "\(error.message); the files behind it are read: \(Self.remedy)")))
@@ -400,10 +405,8 @@ extension LogReader {
   private static let remedy = "'recover' makes a new log of both, or, where others hold all that this one does, 'compact' sets it aside"
 
   /// The file that holds the next frame is not there any more, or not known: it may be another one.
-  private mutating func goOnElsewhere(among listing: [SegmentFileName], beginningBefore end: UInt64? = nil) throws(LogError) -> Step? {
-    let end = end ?? nextSequence
-    guard end > 0 else { return nil }
-    let place = Place(next: nextSequence, lastCRC: isInterrupted ? nil : lastCRC, firstMax: end - 1)
+  private mutating func goOnElsewhere(among listing: [SegmentFileName], before end: UInt64 = .max) throws(LogError) -> Step? {
+    let place = Place(next: nextSequence, end: end, firstMax: nextSequence, lastCRC: isInterrupted ? nil : lastCRC, isGap: true)
     guard let other = try find(place, among: listing) else { return nil }
     failures = 0
     let damage = other.foundBehind
@@ -431,7 +434,7 @@ extension LogReader {
   /// At the end of what the current file holds, where it says that it holds more, or a damaged one said so.
   mutating func claimedElsewhere() throws(LogError) -> Step? {
     guard !readsOneFile, nextSequence < max(claimedBelow, file.index.map { $0.lastSequence + 1 } ?? 0) else { return nil }
-    if let step = try goOnElsewhere(among: try listing(), beginningBefore: nextSequence + 1) { return step }
+    if let step = try goOnElsewhere(among: try listing()) { return step }
     guard nextSequence < claimedBelow else { return nil }
     let damage = damage(.framesMissing, "missing: what a damaged file beside this one held", sequences: nextSequence..<claimedBelow)
     isInterrupted = true
@@ -442,12 +445,16 @@ extension LogReader {
   /// A frame that is looked for.
   private struct Place {
     var next: UInt64
-    /// Of the frame before it, where that was read.
-    var lastCRC: UInt32?
+    /// One with a lower sequence than this is good, too, if the frame itself is nowhere.
+    var end: UInt64
     /// Where a file may begin.
     var firstMax: UInt64
-    /// One with a lower sequence than this is good, too, if the frame itself is nowhere.
-    var end = UInt64.max
+    /// Of the frame before it, where that was read.
+    var lastCRC: UInt32?
+    /// Of the segment in which it was lost.
+    var salt: UInt32?
+    /// No file is known that holds it: also one is good that says that it did.
+    var isGap = false
   }
 
   /// Another file that holds the next frame, or the one that comes soonest behind it, read up to there: that frame is `held`.
@@ -456,7 +463,11 @@ extension LogReader {
     var end = place.end
     var isAlone = true
     var searched = 0
-    for (number, name) in listing.enumerated().reversed() where name.firstSequence <= place.firstMax {
+    // Those that begin nearest before it; then those behind it.
+    let behind = listing.firstIndex { $0.firstSequence > place.next } ?? listing.endIndex
+    let candidates = Array((0..<behind).reversed()) + Array(behind..<listing.endIndex)
+    for number in candidates where listing[number].firstSequence <= place.firstMax && listing[number].firstSequence < end {
+      let name = listing[number]
       // A raw file ends where the next one begins. It keeps its name, so that who has read it need not look again.
       let isRead = name == file.name || fileIndex > 0 && name == files[fileIndex - 1]
       let next = listing[(number + 1)...].first { $0.firstSequence > name.firstSequence }?.firstSequence ?? .max
@@ -466,24 +477,24 @@ extension LogReader {
       // Of one whose trailer is damaged nobody knows.
       if name.isSealed, let last = try SegmentFile.lastSequence(of: name, in: log), last < place.next { continue }
       guard let candidate = try openIfThere(name) else { continue }
-      // What a trailer claims may not be there: no place is taken in a file twice, and no more than a few are looked for in vain.
-      let identity = candidate.identity
-      guard failures <= Self.failuresMax else { break }
       isAlone = false
-      guard tried[identity].map({ $0 < place.next }) ?? true else { continue }
-      tried[identity] = place.next
+      let identity = candidate.identity
+      // What a trailer claims may not be there: no place is looked for in a file twice, and no more than a few in vain.
+      if let known = tried[identity], known.next...max(known.next, known.found ?? 0) ~= place.next, known.found ?? .max >= end { continue }
+      guard failures <= Self.failuresMax else { break }
       failures += 1
-      let files = [name] + listing[(number + 1)...].filter { $0.firstSequence > name.firstSequence }
+      // What it holds behind the place counts, whatever begins in it before.
+      let files = [name] + listing[(number + 1)...].filter { $0.firstSequence > max(name.firstSequence, place.next) }
       var reader = LogReader(log, sessionID, holdsLock, false, goesBehindTail, files, candidate, nextSequence: name.firstSequence)
-      guard try reader.move(to: place, passing: passesBelow, behind: segment) else { continue }
-      let found = reader.held?.sequence ?? reader.nextSequence
-      guard found < end else { continue }
+      let found = try reader.move(to: place, passing: passesBelow, behind: segment)
+      tried[identity] = (place.next, found)
+      guard let found, found < end, reader.held != nil || place.isGap && found > place.next else { continue }
       end = found
       best = .some(consume reader)
-      if found <= place.next { break }
+      if found <= place.next || number >= behind { break }
     }
     // The same files are no help at a later place of this one.
-    if isAlone, place.end != .max { aloneBelow = listing.first { $0.firstSequence > place.firstMax }?.firstSequence ?? .max }
+    if isAlone, !place.isGap { aloneBelow = listing.first { $0.firstSequence > place.firstMax }?.firstSequence ?? .max }
     return best
   }
 
@@ -497,25 +508,26 @@ extension LogReader {
 
   /// Reads this one file up to a place.
   /// - Parameter segment: the one that the frame before the place stood in.
-  /// - Returns: false if there is nothing behind it, or what stands before it is not what was read.
-  private mutating func move(to place: Place, passing passesBelow: UInt64, behind segment: SegmentHeader) throws(LogError) -> Bool {
+  /// - Returns: the sequence with which it goes on from there, that frame `held` if it comes before the end that is asked for; `.max` if nothing follows; `nil`
+  ///   if what stands before the place is not what was read.
+  private mutating func move(to place: Place, passing passesBelow: UInt64, behind segment: SegmentHeader) throws(LogError) -> UInt64? {
     readsOneFile = true
     var damage: Damage?
     while nextSequence < place.next {
       switch try nextItem() {
       case .frame?: damage = nil
       case .damage(let passed)?: damage = passed
-      case nil: return false
+      case nil: return .max
       }
-      guard fileIndex == 0 else { return false }
+      guard fileIndex == 0 else { return .max }
     }
     // What was read and what stands here must be the same; or the log was taken up again before this place, and copies of it stand here.
+    let isFirst = position == .beforeFile
     var holdsCopies = false
-    if let before = self.segment.predecessor, before.salt == segment.salt, position != .beforeFile {
+    if !isFirst, let before = self.segment.predecessor, before.salt == segment.salt {
       holdsCopies = before.lastSequence >= segment.firstSequence && before.lastSequence + 1 < place.next
     }
-    let isFirst = position == .beforeFile
-    if !isFirst, damage == nil, !holdsCopies, let crc = place.lastCRC, crc != lastCRC { return false }
+    if !isFirst, damage == nil, !holdsCopies, let crc = place.lastCRC, crc != lastCRC { return nil }
     self.passesBelow = max(self.passesBelow, passesBelow, holdsCopies ? place.next + 1 : 0)
     search: while true {
       switch try nextItem() {
@@ -524,20 +536,23 @@ extension LogReader {
         break search
       case .damage(let passed)?:
         damage = damage ?? passed
-        if nextSequence >= place.end { return false }
+        if !place.isGap, nextSequence >= place.end { return nextSequence }
       case nil: break search
       }
-      guard fileIndex == 0 else { return false }
+      guard fileIndex == 0 else { return .max }
     }
-    guard fileIndex == 0 else { return false }
-    if isFirst, let held, held.sequence == place.next, let crc = place.lastCRC, self.segment.predecessor?.lastCRC ?? 0 != crc { return false }
+    guard fileIndex == 0, held != nil || place.isGap && nextSequence > place.next else { return .max }
+    if isFirst, held?.sequence == place.next {
+      // Of a damaged header only the salt is known.
+      if damage != nil, place.salt != self.segment.salt { return nil }
+      if damage == nil, let crc = place.lastCRC, self.segment.predecessor?.lastCRC ?? 0 != crc { return nil }
+    }
     let found = held?.sequence ?? nextSequence
-    if held == nil, place.end != .max || found <= place.next { return false }
     if found > place.next, !holdsCopies, var damage {
       damage.sequences = place.next..<found
       foundBehind = damage
     }
-    return true
+    return found
   }
 }
 

@@ -57,8 +57,8 @@ package struct LogReader: ~Copyable {
   static let searchesMax = 16
   /// How often the files were listed because of damage. At the end of the log they are listed as often as it is asked for more.
   var listings = 0
-  /// By their identity: up to which sequence sealed files were looked at for the place of another one. What a trailer claims may not be there.
-  var tried: [[UInt64]: UInt64] = [:]
+  /// By their identity: with which sequence files go on from a place that was looked for in them.
+  var tried: [[UInt64]: (next: UInt64, found: UInt64?)] = [:]
   /// How often a place was looked for in one in vain, or because of damage.
   var failures = 0
   private var failure: LogError?
@@ -369,7 +369,10 @@ package struct LogReader: ~Copyable {
   private mutating func step() throws(LogError) -> Step {
     switch position {
     case .beforeFile: return try enterFile()
-    case .behindFile: return fileIndex + 1 < files.count ? try nextFile() : .end(.clean)
+    case .behindFile:
+      if fileIndex + 1 < files.count { return try nextFile() }
+      if let step = try claimedElsewhere() { return step }
+      return .end(.clean)
     case .inFile, .atEndOfSealedFile: break
     }
     if let step = try leaveFileWithoutIndex() { return step }
@@ -476,7 +479,9 @@ package struct LogReader: ~Copyable {
     if let verdict = settledVerdict(limit) { return .item(.damage(try pass(verdict, cause, header, limit))) }
     if let step = try changedFiles() { return step }
     let look = try look(limit)
-    let verdict = classify(look.evidence)
+    var verdict = classify(look.evidence)
+    // What a damaged file said vouches for it.
+    if verdict == .tailInDoubt, nextSequence < claimedBelow { verdict = .corrupt }
     if verdict != .goesOn, verdict != .corrupt, let step = try claimedElsewhere() { return step }
     switch verdict {
     case .goesOn: return try nextFile()

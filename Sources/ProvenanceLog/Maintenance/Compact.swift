@@ -24,14 +24,19 @@ extension SessionStore {
   ///   - id: whose log.
   ///   - level: LZ4's, 1 (fast) to 12 (small), also for what is compressed already; `nil` for 1, which leaves that as it is.
   ///   - isPlan: nothing is changed.
+  ///   - progress: gets how many MiB of how many were read.
   /// - Throws: `LogError` `notFound`; `locked` if another one is at work on it; `corrupt` if a file is damaged, `noSpace`, `io`: what was not finished is as it was.
-  public func compact(_ id: SessionID, level: Int? = nil, isPlan: Bool = false) throws(LogError) -> Compaction {
+  public func compact(
+    _ id: SessionID, level: Int? = nil, isPlan: Bool = false, progress: (_ done: UInt64, _ total: UInt64) -> Void = { _, _ in }
+  ) throws(LogError) -> Compaction {
     precondition(level.map { 1...12 ~= $0 } ?? true, "LZ4 has the levels 1 to 12")
     let log = directory.log(of: id)
     let rules = CompactionRules(level: level)
     var result = Compaction(bytesAfter: isPlan ? nil : 0)
     func tellRemoved(_ names: [String]) { result.filesRemoved = names.count }
-    let steps = isPlan ? try log.planCompaction(of: id, rules, tellRemoved: tellRemoved) : try log.compact(id, rules, tellRemoved: tellRemoved)
+    let steps =
+      isPlan
+      ? try log.planCompaction(of: id, rules, tellRemoved: tellRemoved) : try log.compact(id, rules, tellRemoved: tellRemoved, progress: progress)
     for step in steps {
       result.filesBefore += step.files.count
       result.filesAfter += 1

@@ -40,14 +40,15 @@ package struct Recovery: Sendable {
 
 extension SessionsDirectory {
   /// What recovering a session would keep; changes nothing, takes no lock.
-  package func planRecovery(of id: SessionID, _ mode: RecoveryMode) throws(LogError) -> Recovery {
-    try planRecovery(of: id, mode, holdsLock: false)
+  /// - Parameter progress: gets how many bytes of frames were read.
+  package func planRecovery(of id: SessionID, _ mode: RecoveryMode, progress: (UInt64) -> Void = { _ in }) throws(LogError) -> Recovery {
+    try planRecovery(of: id, mode, holdsLock: false, progress: progress)
   }
 
   /// - Parameter holdsLock: the writer that seems to be at work is this one.
-  private func planRecovery(of id: SessionID, _ mode: RecoveryMode, holdsLock: Bool) throws(LogError) -> Recovery {
+  private func planRecovery(of id: SessionID, _ mode: RecoveryMode, holdsLock: Bool, progress: (UInt64) -> Void) throws(LogError) -> Recovery {
     var salvage = try Salvage(log(of: id), id, mode, holdsLock: holdsLock)
-    while try salvage.next() != nil {}
+    while try salvage.next() != nil { progress(salvage.bytes) }
     var result = salvage.result
     if result.problemCount == 0, let session = salvage.summary.checkpoint, try viewHoldsMore(than: session) {
       // What it holds more may have been recorded since.
@@ -59,12 +60,13 @@ extension SessionsDirectory {
   /// Writes a new log of all that can be kept, checks it, and puts it in the place of the original, which is set aside whole, as is its view.
   ///
   /// The actions keep their seqs, the frames are numbered anew. The exchange is one step: before it the damaged log is there, after it the new one.
+  /// - Parameter progress: gets how many bytes of frames were read, twice: to see what is lost, and to write the new log.
   /// - Throws: `LogError` `locked` if someone is at work on it; `corrupt` if nothing says which session it is.
-  package func recover(_ id: SessionID, _ mode: RecoveryMode) throws(LogError) -> Recovery {
+  package func recover(_ id: SessionID, _ mode: RecoveryMode, progress: (UInt64) -> Void = { _ in }) throws(LogError) -> Recovery {
     let original = log(of: id)
     let locks = (try LogLock(.writer, of: original), try LogLock(.maintainer, of: original))
     defer { withExtendedLifetime(locks) {} }
-    let plan = try planRecovery(of: id, mode, holdsLock: true)
+    let plan = try planRecovery(of: id, mode, holdsLock: true, progress: progress)
     guard plan.problemCount > 0 else { return try finishRecovery(of: id, plan) }
     let modified = try original.modified()
     let header = try original.salvagedHeader(of: id, holdsLock: true)
@@ -73,7 +75,7 @@ extension SessionsDirectory {
     let aside = LogDirectory(path: asidePath("\(id).log", "aside"), fileSystem: fileSystem)
     var result: Recovery
     do throws(LogError) {
-      result = try fill(&builder, original, id, mode)
+      result = try fill(&builder, original, id, mode, progress)
       let made = try builder.finish()
       defer { withExtendedLifetime(made) {} }
       try made.sync()
@@ -124,9 +126,12 @@ extension SessionsDirectory {
     }
   }
 
-  private func fill(_ builder: inout LogBuilder, _ log: LogDirectory, _ id: SessionID, _ mode: RecoveryMode) throws(LogError) -> Recovery {
+  private func fill(
+    _ builder: inout LogBuilder, _ log: LogDirectory, _ id: SessionID, _ mode: RecoveryMode, _ progress: (UInt64) -> Void
+  ) throws(LogError) -> Recovery {
     var salvage = try Salvage(log, id, mode, holdsLock: true)
     while let kind = try salvage.next() {
+      progress(salvage.bytes)
       let payload = salvage.payload
       try payload.withRawBytes { bytes throws(LogError) in try builder.append(kind, bytes) }
     }
@@ -147,6 +152,8 @@ extension SessionsDirectory {
 private struct Salvage: ~Copyable {
   private(set) var result = Recovery()
   private(set) var payload: [UInt8] = []
+  /// Of frames, read so far.
+  private(set) var bytes: UInt64 = 0
   private let mode: RecoveryMode
   private var reader: LogReader
   /// The record of the session's start was met.
@@ -179,6 +186,7 @@ private struct Salvage: ~Copyable {
         if mode == .tail, reader.stopsReaders(damage) { isKeeping = false }
       case .frame(let frame):
         payload = Array(try reader.payload)
+        bytes += UInt64(frame.frameSize)
         let isKept = try isKept(frame)
         if saltOfNamed != reader.currentSegment.header.salt, let damage = reader.firstSeqDamage(frame, nextSeq: nextSeq) {
           saltOfNamed = reader.currentSegment.header.salt
