@@ -12,7 +12,7 @@ struct CatCommand: ParsableCommand {
       the seqs. \(timeHelp)
 
       A match is FIELD=VALUE: outcome=failed, kernel=CK.Task, intent.target=prod, evidence.items.0=3. Of the same field one must fit, of several fields each. \
-      '-o verbose' prints each action as the matches that fit it.
+      '-o verbose' prints each action as the matches that fit it. A pattern that repeats what repeats, as in (a+)+, may take very long on a text that was made for it.
 
       Formats: json (JSON Lines, as in the log), json-seq (RFC 7464), json-pretty, short, short-iso, verbose, csv (RFC 4180).
 
@@ -49,7 +49,7 @@ struct CatCommand: ParsableCommand {
   var cursorFile: String?
   @Argument(
     help: "A session id, the beginning of one that no other has, or @ for the newest; then matches.",
-    completion: sessionNames)
+    completion: sessionNamesOrMatches)
   var sessionAndMatches: [String] = []
 
   private var matches: [String] { all ? sessionAndMatches : Array(sessionAndMatches.dropFirst()) }

@@ -34,15 +34,21 @@ struct Command: AsyncParsableCommand {
       var command = try parseAsRoot(arguments)
       if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
     } catch let error where exitCode(for: error) == .validationFailure {
-      // What was given may hold anything.
-      var lines = fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false)
-      if let advice = adviceForSubcommand((try? arguments()) ?? []) { lines.insert(advice[...], at: min(1, lines.count)) }
-      writeStandardError(lines.map { escapedForTerminal(String($0)) }.joined(separator: "\n"))
+      note(usageMessage(for: error))
       exit(withError: ExitCode.validationFailure)
     } catch {
       exit(withError: error)
     }
   }
+}
+
+/// What was wrong with the arguments, which may hold anything, in one line, and where to read more.
+private func usageMessage(for error: any Error) -> String {
+  let message = Command.message(for: error).split(separator: "\n").map { $0.drop { $0 == " " } }.filter { !$0.isEmpty }.joined(separator: " ")
+  let advice = adviceForSubcommand((try? arguments()) ?? []).map { " \($0)" } ?? ""
+  let more = Command.fullMessage(for: error).split(separator: "\n").last { $0.contains(" --help") }
+  let help = more.flatMap { line in line.split(separator: "'").first { $0.hasSuffix("--help") } } ?? "ckprov-log --help"
+  return escapedForTerminal("\(message)\(message.last.map { ".?!".contains($0) } ?? true ? "" : ".")\(advice) '\(help)' says more.")
 }
 
 /// Where an argument is no subcommand: which may be meant.
@@ -94,7 +100,14 @@ struct SessionArgument: ParsableArguments {
 }
 
 /// For shells: the sessions of the directory that is named on the line.
-let sessionNames = CompletionKind.custom { words, _, _ in
+let sessionNames = CompletionKind.custom { words, _, _ in namesOfSessions(words) }
+
+/// The same, and the fields by which most actions are looked for.
+let sessionNamesOrMatches = CompletionKind.custom { words, _, _ in
+  namesOfSessions(words) + ["action_type=", "outcome=", "kernel=", "kernel_urn=", "note=", "intent.", "evidence."]
+}
+
+private func namesOfSessions(_ words: [String]) -> [String] {
   let option = "--storage-dir"
   let joined = words.last { $0.hasPrefix(option + "=") }.map { String($0.dropFirst(option.count + 1)) }
   let named = words.firstIndex(of: option).flatMap { $0 + 1 < words.count ? words[$0 + 1] : nil }

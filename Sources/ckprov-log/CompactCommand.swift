@@ -34,12 +34,12 @@ struct CompactCommand: ParsableCommand {
       if sessions.isEmpty { storage.noteIfMissing() }
       var out = Output()
       let ids = try ids()
-      let progress = Progress("sessions compacted")
+      let progress = Progress(ids.count == 1 ? "MiB read" : "sessions compacted")
       defer { progress.end() }
       for (index, id) in ids.enumerated() where out.isOpen {
-        progress.update(index, of: ids.count)
+        if ids.count > 1 { progress.update(index, of: ids.count) }
         do throws(LogError) {
-          let result = try storage.store.compact(id, level: level, isPlan: dryRun)
+          let result = try storage.store.compact(id, level: level, isPlan: dryRun) { if ids.count == 1 { progress.update($0, of: $1) } }
           guard result.filesBefore + result.filesRemoved > 0 || !sessions.isEmpty else { continue }
           progress.end()
           try out.line(line(id, result))

@@ -87,6 +87,20 @@ func table(_ rows: [[String]], rightAligned: Set<Int>) -> [String] {
   }
 }
 
+/// Names and what belongs to them, the latter on as many lines as a terminal of so many columns needs.
+func list(_ rows: [(name: String, text: String)], width: Int?) -> [String] {
+  let indent = (rows.map { columns(of: $0.name) }.max() ?? 0) + 2
+  return rows.flatMap { row in
+    var rest = row.text[...]
+    var lines: [String] = []
+    repeat {
+      let part = wrapped(&rest, to: max(20, (width ?? .max) - indent))
+      lines.append(padded(lines.isEmpty ? row.name : "", to: indent) + part)
+    } while !rest.isEmpty
+    return lines
+  }
+}
+
 /// `1.2 MiB`.
 func sizeText(_ bytes: UInt64) -> String {
   var (value, unit) = (Double(bytes), 0)

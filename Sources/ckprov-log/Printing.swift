@@ -90,7 +90,7 @@ struct Printing: ~Copyable {
     var actions = try actions(session, seqs)
     while out.isOpen, try actions.nextPayload() {
       let payload = try actions.payload
-      if try selection.wants(payload) { try printer.print(payload, of: session.name, to: &out) }
+      if try selection.wants(payload, of: session.name) { try printer.print(payload, of: session.name, to: &out) }
       if cursor != nil { cursor!.advance(session.name, to: try seq(ofAction: payload)) }
     }
     if case .log(let id) = session {
@@ -109,7 +109,7 @@ struct Printing: ~Copyable {
       var actions = try actions(session, first...last)
       while size < 1 << 24, try actions.nextPayload() {
         let payload = try actions.payload
-        guard try selection.wants(payload) else { continue }
+        guard try selection.wants(payload, of: session.name) else { continue }
         piece.append(Array(payload))
         size += payload.count
       }
@@ -148,7 +148,7 @@ struct Printing: ~Copyable {
     var actions = try actions(session, seqs)
     while try actions.nextPayload() {
       let payload = try actions.payload
-      guard try selection.wants(payload) else { continue }
+      guard try selection.wants(payload, of: session.name) else { continue }
       if wanted.count / 2 >= count { wanted.removeFirst(wanted.count - count) }
       wanted.append(try seq(ofAction: payload))
     }
@@ -176,7 +176,7 @@ struct Printing: ~Copyable {
         let (payload, seq) = (try reader.payload, reader.lastSeq)
         if seq > seqs.upperBound { return }
         guard try filter.contains(action: payload) else { continue }
-        if try selection.wants(payload) { try printer.print(payload, of: id.description, to: &out) }
+        if try selection.wants(payload, of: id.description) { try printer.print(payload, of: id.description, to: &out) }
         if cursor != nil { cursor!.advance(id.description, to: seq) }
       }
       try flush()
@@ -234,7 +234,7 @@ struct Printing: ~Copyable {
         followed.isClosed = false
         let (payload, seq) = (try followed.reader.payload, followed.reader.lastSeq)
         guard seq > cursor?.seq(of: name) ?? 0 else { continue }
-        if try selection.filter.contains(action: payload), try selection.wants(payload) { try printer.print(payload, of: name, to: &out) }
+        if try selection.filter.contains(action: payload), try selection.wants(payload, of: name) { try printer.print(payload, of: name, to: &out) }
         cursor?.advance(name, to: seq)
       }
       if followed.isClosed { following.logs[id] = nil }

@@ -89,7 +89,7 @@ func contrasted(_ old: String, _ new: String, over width: Int) -> (String, Strin
 }
 
 /// Takes up to so many columns from the beginning of a text, up to a space if there is one in the second half.
-private func wrapped(_ text: inout Substring, to width: Int) -> String {
+func wrapped(_ text: inout Substring, to width: Int) -> String {
   var (end, used, space) = (text.startIndex, 0, Substring.Index?.none)
   while end < text.endIndex {
     used += columns(of: text[end])

@@ -32,12 +32,12 @@ struct Selection {
     }
   }
 
-  /// Whether an action that the filter lets through is wanted.
-  func wants(_ payload: UnsafeRawBufferPointer) throws(LogError) -> Bool {
+  /// Whether an action that the filter lets through is wanted; its session counts as a member of it, as `--all` prints it.
+  func wants(_ payload: UnsafeRawBufferPointer, of session: String) throws(LogError) -> Bool {
     if matches.isEmpty, pattern == nil { return true }
     let action = try JSONValue(json: payload)
     for (field, values) in matches {
-      guard let value = action.value(at: field[...]) else { return false }
+      guard let value = field == "session_id" ? .string(JSONString(session)) : action.value(at: field[...]) else { return false }
       let text = value.matchText
       let name = field == "kernel" ? URN.parse(JSONString(text)).kernelName?.description : nil
       guard values.contains(where: { $0.utf8.elementsEqual(text.utf8) || $0 == name }) else { return false }

@@ -62,13 +62,13 @@ struct StatsCommand: ParsableCommand {
   private func lines(_ statistics: Statistics) -> [String] {
     let stored = statistics.ratio.map { "\(sizeText(statistics.storedBytes)), \(Int(($0 * 100).rounded())) % of it" } ?? "-"
     var rows = [
-      ["actions", String(statistics.actions)], ["frames", String(statistics.frames)],
-      ["segments", String(statistics.segments)], ["files", String(statistics.files)], ["raw", sizeText(statistics.rawBytes)], ["stored", stored],
-      ["first", statistics.times.map { timeText($0.lowerBound) } ?? "-"], ["last", statistics.times.map { timeText($0.upperBound) } ?? "-"],
-      ["outcomes", text(statistics.outcomes)], ["action types", text(statistics.actionTypes)], ["kernels", text(statistics.kernels)],
+      ("actions", String(statistics.actions)), ("frames", String(statistics.frames)),
+      ("segments", String(statistics.segments)), ("files", String(statistics.files)), ("raw", sizeText(statistics.rawBytes)), ("stored", stored),
+      ("first", statistics.times.map { timeText($0.lowerBound) } ?? "-"), ("last", statistics.times.map { timeText($0.upperBound) } ?? "-"),
+      ("outcomes", text(statistics.outcomes)), ("action types", text(statistics.actionTypes)), ("kernels", text(statistics.kernels)),
     ]
-    if session == nil { rows.insert(["sessions", "\(statistics.sessions), \(statistics.legacySessions) of them kept as JSON"], at: 0) }
-    return table(rows, rightAligned: [])
+    if session == nil { rows.insert(("sessions", "\(statistics.sessions), \(statistics.legacySessions) of them kept as JSON"), at: 0) }
+    return list(rows, width: standardOutputColumns())
   }
 
   /// The most frequent ones.

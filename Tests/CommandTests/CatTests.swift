@@ -103,6 +103,7 @@ struct CatTests {
     #expect(try await notes() == ["a1", "a2", "b1", "b2", "c1", "c2"])
     #expect(try await notes("-r") == ["c2", "c1", "b2", "b1", "a2", "a1"])
     #expect(try await notes("outcome=failed") == ["a2", "b2", "c2"])
+    #expect(try await notes("session_id=c", "session_id=a", "outcome=failed") == ["a2", "c2"])
     #expect(try await notes("-n", "3") == ["b2", "c1", "c2"])
     #expect(try await notes("-n", "2", "outcome=failed") == ["b2", "c2"])
     #expect(try await notes("-n", "3", "-r") == ["c2", "c1", "b2"])

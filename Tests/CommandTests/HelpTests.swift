@@ -35,10 +35,10 @@ struct HelpTests {
   @Test func mistypedSubcommands() async throws {
     for (text, advice) in [("shwo", "show"), ("projetc", "project"), ("catt", "cat"), ("lst", "list")] {
       let result = try await runProgram(try commandPath(), [text])
-      #expect(result.status == 64 && result.errors.contains("\nDid you mean '\(advice)'?\n"), "\(result.errors)")
+      #expect(result.status == 64 && result.errors.contains(" Did you mean '\(advice)'? '"), "\(result.errors)")
     }
     let inner = try await runProgram(try commandPath(), ["urn", "valdate", "x"])
-    #expect(inner.status == 64 && inner.errors.contains("\nDid you mean 'validate'?\n"), "\(inner.errors)")
+    #expect(inner.status == 64 && inner.errors.contains(" Did you mean 'validate'? '"), "\(inner.errors)")
     for text in ["something", "--lst", "ps"] {
       let result = try await runProgram(try commandPath(), [text])
       #expect(result.status == 64 && !result.errors.contains("Did you mean"), "\(result.errors)")

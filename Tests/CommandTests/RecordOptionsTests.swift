@@ -26,7 +26,9 @@ struct RecordOptionsTests {
     let result = try await bench.run(["record"] + options, input: [])
     #expect(result.status == 64)
     #expect(result.text == "")
-    #expect(result.errors.hasPrefix("Error: ") && result.errors.contains("Usage: ckprov-log record"), "\(result.errors)")
+    // One line that says what is wrong, and where to read more.
+    let isLine = result.errors.hasPrefix("ckprov-log: ") && result.errors.hasSuffix(" 'ckprov-log record --help' says more.\n")
+    #expect(isLine && result.errors.count { $0 == "\n" } == 1, "\(result.errors)")
     #expect(try bench.names == ["s1.json", "s1.log"])
     #expect(try bench.bytes(bench.viewPath("s1")) == before)
   }

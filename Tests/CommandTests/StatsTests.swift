@@ -35,6 +35,16 @@ struct StatsTests {
     #expect(text.contains("t\\x1b7 1, others 2\n"), "\(text)")
   }
 
+  @Test func longListsFitTheTerminal() async throws {
+    let lines = (1...9).map { #"{"action_type":"deploy.service.\#($0)","outcome":"verified"}"# }
+    _ = try await bench.record("s4", lines)
+    let rows = try await bench.shell("COLUMNS=80 $C stats s4").text.split(separator: "\n")
+    #expect(rows.allSatisfy { $0.count <= 80 } && rows.count > 11, "\(rows)")
+    let types = rows.drop { !$0.hasPrefix("action types") }.prefix { !$0.hasPrefix("kernels") }
+    #expect(types.count > 1 && types.dropFirst().allSatisfy { $0.hasPrefix("              deploy.service.") }, "\(types)")
+    #expect((1...9).allSatisfy { number in types.contains { $0.contains("deploy.service.\(number) 1") } }, "\(types)")
+  }
+
   @Test func countsForPrograms() async throws {
     let report = try json(await bench.run("stats", "--json").output)
     #expect(report["sessions"] == .integer(2) && report["legacy_sessions"] == .integer(1) && report["actions"] == .integer(3))
