@@ -351,8 +351,8 @@ extension LogDirectory {
     return unfinished
   }
 
-  /// Files whose frames all stand in a sealed one, with which they are compared; where that one is damaged and the log is whole without it, it instead. The former are
-  /// removed, the latter is set aside.
+  /// Files whose frames all stand in a sealed one, with which they are compared: they are removed. Where that one is damaged and the log is whole without it, it
+  /// is set aside instead.
   /// - Parameter isRemoving: if not, nothing is changed.
   /// - Returns: their names.
   /// - Throws: `LogError` `corrupt` for one that is damaged, or differs; `notFound` for one that another process has just removed.
@@ -368,8 +368,8 @@ extension LogDirectory {
       files.removeFirst()
       guard name.isSealed else { continue }
       let index = try SegmentFile.open(name, in: self).index
-      let last = if let index { index.lastSequence } else { try files.isEmpty ? 0 : max(LogReader.end(of: name, in: self, id), 1) - 1 }
-      let covered = Array(files.prefix { $0.firstSequence <= max(last, name.firstSequence) })
+      let end = if let index { index.lastSequence + 1 } else { try files.isEmpty ? 0 : LogReader.end(of: name, in: self, id) }
+      let covered = Array(files.prefix { $0.firstSequence < max(end, name.firstSequence + 1) })
       guard !covered.isEmpty else { continue }
       guard let index, try isWhole(name, of: id) else {
         try checkIsNotNeeded(name, among: all, id)

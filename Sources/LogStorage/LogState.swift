@@ -47,15 +47,15 @@ extension LogDirectory {
     for name in files.dropLast() where name.isSealed {
       // Of one whose trailer is damaged only its frames say it.
       let claimed = try SegmentFile.lastSequence(of: name, in: self)
-      let end = if let claimed { claimed } else { try max(LogReader.end(of: name, in: self, nil), 1) - 1 }
-      guard end >= last.firstSequence, end >= furthest?.end ?? 0 else { continue }
+      let end = if let claimed { claimed &+ 1 } else { try LogReader.end(of: name, in: self, nil) }
+      guard end > last.firstSequence, end >= furthest?.end ?? 0 else { continue }
       if let furthest, end == furthest.end, furthest.hasIndex { continue }
       // It may be gone by now.
       let hasIndex = if let file = try? SegmentFile.open(name, in: self) { file.index != nil } else { false }
       furthest = (name, end, hasIndex)
     }
     guard let furthest else { return nil }
-    let end = try max(LogReader.end(of: last, in: self, nil), 1) - 1
+    let end = try LogReader.end(of: last, in: self, nil)
     if end < furthest.end { return furthest.name }
     // As far as both reach a damaged one is not needed.
     if end == furthest.end { return try isWhole(furthest.name, of: nil) ? furthest.name : nil }

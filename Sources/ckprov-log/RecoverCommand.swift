@@ -29,18 +29,10 @@ struct RecoverCommand: ParsableCommand {
       let size = (try? directory.log(of: id).rawSize()) ?? 0
       let progress = Progress("MiB of frames read")
       defer { progress.end() }
-      let result: Recovery
-      if apply {
-        // Twice, as a rule.
-        var (before, last) = (UInt64(0), UInt64(0))
-        result = try directory.recover(id, mode) { bytes in
-          if bytes < last { before = last }
-          last = bytes
-          progress.update((before + bytes) >> 20, of: size >> 19)
-        }
-      } else {
-        result = try directory.planRecovery(of: id, mode) { progress.update($0 >> 20, of: size >> 20) }
-      }
+      let result =
+        apply
+        ? try directory.recover(id, mode) { progress.update($0 >> 20, of: size >> 19) }
+        : try directory.planRecovery(of: id, mode) { progress.update($0 >> 20, of: size >> 20) }
       progress.end()
       var failure: LogError?
       // Also where a recovery was interrupted before it came to the view.

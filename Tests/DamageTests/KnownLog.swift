@@ -246,3 +246,46 @@ private func walk(
     }
   }
 }
+
+extension KnownLog {
+  func path(_ sequence: UInt64, isSealed: Bool = false) -> String {
+    path(SegmentFileName(firstSequence: sequence, isSealed: isSealed))
+  }
+
+  /// The raw bytes of these segments in one sealed file.
+  func sealed(_ numbers: Range<Int>) throws -> [UInt8] {
+    func raw(_ range: Range<Int>) -> [UInt8] { range.flatMap { segments[$0].bytes } }
+    return try seal(raw(numbers), behind: numbers.lowerBound == 0 ? nil : raw(0..<numbers.lowerBound))
+  }
+
+  struct Found {
+    var count = 0
+    var error: LogError?
+    var ending: LogEnding?
+  }
+
+  /// Reads the log as readers do; each frame that comes must be this one's.
+  /// - Parameter between: is called before the first frame, and behind each with how many have come.
+  func read(_ disk: MemoryDisk, between: (Int) -> Void = { _ in }) throws -> Found {
+    var found = Found()
+    do throws(LogError) {
+      var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id)
+      between(0)
+      while let frame = try reader.next() {
+        guard found.count < frames.count else {
+          Issue.record("more than there was")
+          break
+        }
+        let payload = Array(try reader.payload)
+        let isRight = frames[found.count].header == frame && payload == frames[found.count].payload
+        #expect(isRight, "frame \(found.count)")
+        found.count += 1
+        between(found.count)
+      }
+      found.ending = reader.ending
+    } catch {
+      found.error = error
+    }
+    return found
+  }
+}

@@ -1,11 +1,10 @@
 import LogFormat
 import LogStorage
 import ProvenanceLog
-import Synchronization
 import TestSupport
 import Testing
 
-/// Files of which others hold the frames, too, as interrupted work leaves them; and files that are replaced or gone while they are read.
+/// Files of which others hold the frames, too, as interrupted work leaves them; files that are missing, or stand where they don't belong.
 @Suite(.timeLimit(.minutes(60)))
 struct OverlapTests {
   private let known = KnownLog.of(.raw)
@@ -13,50 +12,11 @@ struct OverlapTests {
 
   private let wide = SegmentFileName(firstSequence: 0, isSealed: true)
 
-  private func path(_ sequence: UInt64, isSealed: Bool = false) -> String {
-    known.path(SegmentFileName(firstSequence: sequence, isSealed: isSealed))
-  }
-
-  /// The raw bytes of these segments in one sealed file.
-  private func sealed(_ segments: Range<Int>) throws -> [UInt8] {
-    func raw(_ range: Range<Int>) -> [UInt8] { range.flatMap { known.segments[$0].bytes } }
-    return try seal(raw(segments), behind: segments.lowerBound == 0 ? nil : raw(0..<segments.lowerBound))
-  }
-
-  private struct Found {
-    var count = 0
-    var error: LogError?
-    var ending: LogEnding?
-  }
-
-  private func read(_ disk: MemoryDisk, between: (Int) -> Void = { _ in }) throws -> Found {
-    var found = Found()
-    do throws(LogError) {
-      var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id)
-      between(0)
-      while let frame = try reader.next() {
-        guard found.count < known.frames.count else {
-          Issue.record("more than there was")
-          break
-        }
-        let payload = Array(try reader.payload)
-        let isRight = known.frames[found.count].header == frame && payload == known.frames[found.count].payload
-        #expect(isRight, "frame \(found.count)")
-        found.count += 1
-        between(found.count)
-      }
-      found.ending = reader.ending
-    } catch {
-      found.error = error
-    }
-    return found
-  }
-
   /// - Parameters:
   ///   - damaged: a file in the place of which others are read: nothing else is named.
   ///   - unread: one that nobody reads, since another one covers it: if what differs in it counts, that is named.
   private func expectAll(_ disk: MemoryDisk, _ place: Comment, damaged: SegmentFileName? = nil, unread: SegmentFileName? = nil) throws {
-    let found = try read(disk)
+    let found = try known.read(disk)
     #expect(found.count == known.frames.count && found.error == nil && found.ending == .clean, "\(place): \(found)")
     let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
     #expect(verification.actions == 8 && verification.actionsBeforeDamage == 8 && !verification.stopsReaders, "\(place): \(verification.problems)")
@@ -70,7 +30,7 @@ struct OverlapTests {
   }
 
   private func expectError(_ disk: MemoryDisk, _ place: Comment) throws {
-    let found = try read(disk)
+    let found = try known.read(disk)
     #expect(found.error?.code == .corrupt && found.error?.damage != nil, "\(place): \(found)")
     #expect(try KnownLog.sessions(on: disk).verify(KnownLog.id).isDamaged, place)
     var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id, goesBehindTail: true)
@@ -85,25 +45,23 @@ struct OverlapTests {
 
   private static let parts = [0.0, 0.02, 0.1, 0.3, 0.45, 0.55, 0.7, 0.9, 0.97, 1.0]
 
-  // MARK: Left from interrupted work
-
   @Test func rawBesideSealedOfTheSameNumber() throws {
     for segment in 0..<3 {
       let first = known.files[segment].name.firstSequence
       for part in Self.parts {
         let disk = known.disk()
-        disk.set(path(first, isSealed: true), try sealed(segment..<segment + 1))
+        disk.set(known.path(first, isSealed: true), try known.sealed(segment..<segment + 1))
         try expectAll(disk, "segment \(segment)")
-        flip(disk, path(first, isSealed: true), at: part)
+        flip(disk, known.path(first, isSealed: true), at: part)
         let name = SegmentFileName(firstSequence: first, isSealed: true)
         try expectAll(disk, "segment \(segment), sealed flipped at \(part)", damaged: name)
-        flip(disk, path(first, isSealed: true), at: part)
-        flip(disk, path(first), at: part * 0.98)
+        flip(disk, known.path(first, isSealed: true), at: part)
+        flip(disk, known.path(first), at: part * 0.98)
         try expectAll(disk, "segment \(segment), raw flipped at \(part)", unread: SegmentFileName(firstSequence: first))
-        flip(disk, path(first, isSealed: true), at: part)
+        flip(disk, known.path(first, isSealed: true), at: part)
         // What nothing vouches for in the newest raw file is a torn tail there.
         if segment < 2 {
-          let isPadding = try read(disk).error == nil
+          let isPadding = try known.read(disk).error == nil
           if !isPadding { try expectError(disk, "segment \(segment), both flipped at \(part)") }
         }
       }
@@ -113,23 +71,23 @@ struct OverlapTests {
   @Test func smallFilesBesideAWiderOne() throws {
     for part in Self.parts {
       let disk = known.disk()
-      disk.set(path(0, isSealed: true), merged.files[0].bytes)
+      disk.set(known.path(0, isSealed: true), merged.files[0].bytes)
       try expectAll(disk, "both whole")
       for first in [UInt64(0), 4] {
-        flip(disk, path(first), at: part * 0.98)
+        flip(disk, known.path(first), at: part * 0.98)
         try expectAll(disk, "\(first) flipped at \(part)", unread: SegmentFileName(firstSequence: first))
-        flip(disk, path(first), at: part * 0.98)
+        flip(disk, known.path(first), at: part * 0.98)
       }
-      flip(disk, path(0, isSealed: true), at: part)
+      flip(disk, known.path(0, isSealed: true), at: part)
       try expectAll(disk, "the wide one flipped at \(part)", damaged: wide)
       for first in [UInt64(0), 4] {
         // Where they are damaged at different places nothing is lost.
         let copy = disk.copy()
-        copy.update(path(first)) { $0[known.frames.first { $0.header.sequence == first }!.offset + 30] ^= 1 }
+        copy.update(known.path(first)) { $0[known.frames.first { $0.header.sequence == first }!.offset + 30] ^= 1 }
         let gone = disk.copy()
-        try gone.remove(path(first))
+        try gone.remove(known.path(first))
         for (disk, place) in [(copy, "and \(first)"), (gone, "and \(first) is gone")] as [(MemoryDisk, Comment)] {
-          let found = try read(disk)
+          let found = try known.read(disk)
           #expect(found.error?.code == .corrupt || found.count == known.frames.count && found.ending == .clean, "\(part), \(place): \(found)")
           #expect(try KnownLog.sessions(on: disk).verify(KnownLog.id).isDamaged, "\(part), \(place)")
         }
@@ -140,39 +98,39 @@ struct OverlapTests {
   /// The small ones are taken away one by one. What was in those that are gone is read from the wide one, even where that is damaged.
   @Test func aWideFileThatIsDamagedWhereSmallOnesAreWhole() throws {
     let disk = known.disk()
-    disk.set(path(0, isSealed: true), merged.files[0].bytes)
-    try disk.remove(path(0))
+    disk.set(known.path(0, isSealed: true), merged.files[0].bytes)
+    try disk.remove(known.path(0))
     try expectAll(disk, "the wide one is whole")
     let chunks = sealedChunks(merged.files[0].bytes)
     #expect(chunks.count == 2)
     let second = disk.copy()
-    second.update(path(0, isSealed: true)) { $0[chunks[1].start + 40] ^= 1 }
+    second.update(known.path(0, isSealed: true)) { $0[chunks[1].start + 40] ^= 1 }
     try expectAll(second, "its second chunk is damaged", damaged: wide)
     let first = disk.copy()
-    first.update(path(0, isSealed: true)) { $0[chunks[0].start + 40] ^= 1 }
+    first.update(known.path(0, isSealed: true)) { $0[chunks[0].start + 40] ^= 1 }
     try expectError(first, "its first chunk is damaged")
     let verification = try KnownLog.sessions(on: first).verify(KnownLog.id)
     #expect(verification.frames == 11 && verification.problems.map(\.cause) == [.chunk], "\(verification.problems)")
     // Without an index nobody but the chunks says how far it reaches.
     for part in [0.9, 0.97, 1.0] {
       let index = disk.copy()
-      flip(index, path(0, isSealed: true), at: part)
+      flip(index, known.path(0, isSealed: true), at: part)
       try expectAll(index, "its index is damaged at \(part)", damaged: wide)
-      try index.remove(path(4))
+      try index.remove(known.path(4))
       try expectAll(index, "its index is damaged at \(part), and 4 is gone", damaged: wide)
     }
   }
 
   /// Whatever is left beside a wide file, the session ends where that one ends, and each action is found by its seq.
   @Test func anyLeftoversBesideAWiderOne() throws {
-    let leftovers = [path(0), path(4), path(9), path(4, isSealed: true)]
-    let wideBytes = try sealed(0..<3)
-    let second = try sealed(1..<2)
+    let leftovers = [known.path(0), known.path(4), known.path(9), known.path(4, isSealed: true)]
+    let wideBytes = try known.sealed(0..<3)
+    let second = try known.sealed(1..<2)
     for set in 0..<16 {
       let disk = known.disk()
       for (number, path) in leftovers.enumerated() where set & 1 << number == 0 { try? disk.remove(path) }
-      if set & 8 != 0 { disk.set(path(4, isSealed: true), second) }
-      disk.set(path(0, isSealed: true), wideBytes)
+      if set & 8 != 0 { disk.set(known.path(4, isSealed: true), second) }
+      disk.set(known.path(0, isSealed: true), wideBytes)
       try expectAll(disk, "leftovers \(set)")
       #expect(try KnownLog.log(on: disk).state(of: KnownLog.id).checkpoint == known.checkpoints[known.frames.count], "leftovers \(set)")
       for first in Int64(1)...8 {
@@ -187,25 +145,25 @@ struct OverlapTests {
 
   /// Small ones are left that end before the wide one does, and that is damaged: what they hold is read from them, and the rest from it.
   @Test func leftoversThatEndBeforeADamagedWiderOne() throws {
-    let wideBytes = try sealed(0..<3)
+    let wideBytes = try known.sealed(0..<3)
     let chunks = sealedChunks(wideBytes)
     try #require(chunks.count == 3)
-    let second = try sealed(1..<2)
+    let second = try known.sealed(1..<2)
     // Of a log whose last file has lost its index nobody says where it ends.
     let cases: [(place: Comment, offset: Int, leftover: String, bytes: [UInt8], hasEnd: Bool)] = [
-      ("trailer", wideBytes.count - 1, path(0), known.files[0].bytes, false),
-      ("an entry", sealedIndexStart(wideBytes) + 80, path(0), known.files[0].bytes, false),
-      ("trailer, beside 4", wideBytes.count - 1, path(4), known.files[1].bytes, false),
-      ("trailer, beside 4, sealed", wideBytes.count - 1, path(4, isSealed: true), second, false),
-      ("a chunk beside 4", chunks[1].start + 40, path(4), known.files[1].bytes, true),
-      ("a chunk beside 4, sealed", chunks[1].start + 40, path(4, isSealed: true), second, true),
-      ("the first chunk", chunks[0].start + 40, path(0), known.files[0].bytes, true),
+      ("trailer", wideBytes.count - 1, known.path(0), known.files[0].bytes, false),
+      ("an entry", sealedIndexStart(wideBytes) + 80, known.path(0), known.files[0].bytes, false),
+      ("trailer, beside 4", wideBytes.count - 1, known.path(4), known.files[1].bytes, false),
+      ("trailer, beside 4, sealed", wideBytes.count - 1, known.path(4, isSealed: true), second, false),
+      ("a chunk beside 4", chunks[1].start + 40, known.path(4), known.files[1].bytes, true),
+      ("a chunk beside 4, sealed", chunks[1].start + 40, known.path(4, isSealed: true), second, true),
+      ("the first chunk", chunks[0].start + 40, known.path(0), known.files[0].bytes, true),
     ]
     for (place, offset, leftover, bytes, hasEnd) in cases {
       let disk = known.disk()
-      for first in [UInt64(0), 4, 9] { try disk.remove(path(first)) }
-      disk.set(path(0, isSealed: true), wideBytes)
-      disk.update(path(0, isSealed: true)) { $0[offset] ^= 1 }
+      for first in [UInt64(0), 4, 9] { try disk.remove(known.path(first)) }
+      disk.set(known.path(0, isSealed: true), wideBytes)
+      disk.update(known.path(0, isSealed: true)) { $0[offset] ^= 1 }
       disk.set(leftover, bytes)
       let sessions = KnownLog.sessions(on: disk)
       let log = KnownLog.log(on: disk)
@@ -249,15 +207,15 @@ struct OverlapTests {
   /// Each chunk of the wide one is damaged or not, its index too, and each small one is there, or not, or damaged: a frame is lost only where no file holds it.
   @Test(arguments: [false, true])
   func onlyWhatNoFileHoldsIsLost(_ isIndexDamaged: Bool) throws {
-    let wideBytes = try sealed(0..<3)
+    let wideBytes = try known.sealed(0..<3)
     let chunks = sealedChunks(wideBytes)
     let kinds = Leftover.allCases
     for damaged in 0..<8 {
       for number in 0..<(kinds.count * kinds.count * kinds.count) {
         let leftovers = [kinds[number % 5], kinds[number / 5 % 5], kinds[number / 25]]
         let disk = known.disk()
-        disk.set(path(0, isSealed: true), wideBytes)
-        if isIndexDamaged { disk.update(path(0, isSealed: true)) { $0[$0.count - 1] ^= 1 } }
+        disk.set(known.path(0, isSealed: true), wideBytes)
+        if isIndexDamaged { disk.update(known.path(0, isSealed: true)) { $0[$0.count - 1] ^= 1 } }
         var lost: Set<UInt64> = []
         for (segment, leftover) in leftovers.enumerated() {
           let frames = known.frames.filter { $0.segment == segment }
@@ -276,7 +234,7 @@ struct OverlapTests {
             if !isIndexDamaged { gone = [] }
           }
           let isDamaged = damaged & 1 << segment != 0
-          if isDamaged { disk.update(path(0, isSealed: true)) { $0[chunks[segment].start + 40] ^= 1 } }
+          if isDamaged { disk.update(known.path(0, isSealed: true)) { $0[chunks[segment].start + 40] ^= 1 } }
           // Without its index and its header nothing says which frames it has.
           if isDamaged || isIndexDamaged && damaged & 1 != 0 { lost.formUnion(gone.map(\.header.sequence)) }
         }
@@ -294,7 +252,7 @@ struct OverlapTests {
         let before = try sequences(disk)
         let missing = known.frames.map(\.header.sequence).filter { !lost.contains($0) && !before.contains($0) }
         #expect(missing.isEmpty, "\(place): \(missing)")
-        let found = try read(disk)
+        let found = try known.read(disk)
         #expect(found.error?.code == .corrupt || found.count == known.frames.count && found.ending == .clean || isIndexDamaged, "\(place): \(found)")
         let isReadable = lost.isEmpty && !isIndexDamaged && leftovers.allSatisfy { $0 != .empty && $0 != .damagedHeader }
         if isReadable { #expect(found.error == nil, "\(place): \(found)") }
@@ -311,16 +269,16 @@ struct OverlapTests {
 
   /// A wide one whose index is damaged, and a small one that reaches as far: that one says how the session stands.
   @Test func theEndBesideAWideOneWithoutItsIndex() throws {
-    let wideBytes = try sealed(0..<3)
+    let wideBytes = try known.sealed(0..<3)
     // Its trailer, an entry, the start of its index, its last chunk.
     let start = sealedIndexStart(wideBytes)
     for offset in [wideBytes.count - 1, start + 80, start + 2, sealedChunks(wideBytes)[2].start + 40] {
       for isSealed in [false, true] {
         let disk = known.disk()
-        for first in [UInt64(0), 4, 9] { try disk.remove(path(first)) }
-        disk.set(path(0, isSealed: true), wideBytes)
-        disk.update(path(0, isSealed: true)) { $0[offset] ^= 1 }
-        disk.set(path(9, isSealed: isSealed), isSealed ? try sealed(2..<3) : known.files[2].bytes)
+        for first in [UInt64(0), 4, 9] { try disk.remove(known.path(first)) }
+        disk.set(known.path(0, isSealed: true), wideBytes)
+        disk.update(known.path(0, isSealed: true)) { $0[offset] ^= 1 }
+        disk.set(known.path(9, isSealed: isSealed), isSealed ? try known.sealed(2..<3) : known.files[2].bytes)
         let place: Comment = "\(offset) of \(wideBytes.count), sealed \(isSealed)"
         try expectAll(disk, place, damaged: wide)
         let log = KnownLog.log(on: disk)
@@ -334,7 +292,7 @@ struct OverlapTests {
   /// What stands in the place of damaged frames in a file of another log is not what was lost.
   @Test func whatIsNotTheSameIsNotReadInItsPlace() throws {
     let other = try KnownLog(.raw, firstSalt: 100)
-    let first = try sealed(0..<3)
+    let first = try known.sealed(0..<3)
     let chunk = sealedChunks(first)[1].start + 40
     // A frame inside that chunk.
     var segments = known.segments.map { (header: $0.header, bytes: $0.bytes) }
@@ -346,10 +304,10 @@ struct OverlapTests {
       for leftover in [known.files[1].bytes, other.files[1].bytes, headless] {
         let place: Comment = "first \(isFirst), of another log \(leftover != known.files[1].bytes)"
         let disk = known.disk()
-        for first in [UInt64(0), 9] { try disk.remove(path(first)) }
-        disk.set(path(0, isSealed: true), bytes)
-        if isFirst { disk.update(path(0, isSealed: true)) { $0[chunk] ^= 1 } }
-        disk.set(path(4), leftover)
+        for first in [UInt64(0), 9] { try disk.remove(known.path(first)) }
+        disk.set(known.path(0, isSealed: true), bytes)
+        if isFirst { disk.update(known.path(0, isSealed: true)) { $0[chunk] ^= 1 } }
+        disk.set(known.path(4), leftover)
         if leftover == known.files[1].bytes {
           try expectAll(disk, place, damaged: wide)
           continue
@@ -365,12 +323,12 @@ struct OverlapTests {
 
   /// Who looks for a few actions finds them in the others, too.
   @Test func aFewActionsBesideADamagedWiderOne() throws {
-    let wideBytes = try sealed(0..<2)
+    let wideBytes = try known.sealed(0..<2)
     let chunks = sealedChunks(wideBytes)
     let disk = known.disk()
-    try disk.remove(path(0))
-    disk.set(path(0, isSealed: true), wideBytes)
-    disk.update(path(0, isSealed: true)) { $0[chunks[1].start + 40] ^= 1 }
+    try disk.remove(known.path(0))
+    disk.set(known.path(0, isSealed: true), wideBytes)
+    disk.update(known.path(0, isSealed: true)) { $0[chunks[1].start + 40] ^= 1 }
     try expectAll(disk, "all", damaged: wide)
     let log = KnownLog.log(on: disk)
     for first in Int64(1)...8 {
@@ -389,12 +347,12 @@ struct OverlapTests {
   /// Its trailer claims frames that stand nowhere, and the next file begins behind those.
   @Test func aClaimAndAGap() throws {
     let disk = known.disk()
-    for first in [UInt64(0), 4] { try disk.remove(path(first)) }
+    for first in [UInt64(0), 4] { try disk.remove(known.path(first)) }
     for claim in UInt64(4)...9 {
-      var bytes = try sealed(0..<1)
+      var bytes = try known.sealed(0..<1)
       Forger.store(claim, 8, at: bytes.count - SealedIndex.trailerSize + 16, in: &bytes)
       Forger.sealTrailer(in: &bytes)
-      disk.set(path(0, isSealed: true), bytes)
+      disk.set(known.path(0, isSealed: true), bytes)
       try expectError(disk, "\(claim)")
     }
   }
@@ -402,15 +360,15 @@ struct OverlapTests {
   /// One damaged file is set aside, and another one is not: nobody reads less than before.
   @Test func compactionSetsAsideOnlyWhatOthersHold() throws {
     let disk = known.disk()
-    disk.set(path(0, isSealed: true), try sealed(0..<1))
-    flip(disk, path(0, isSealed: true), at: 0.3)
-    let second = try sealed(1..<3)
-    disk.set(path(4, isSealed: true), second)
+    disk.set(known.path(0, isSealed: true), try known.sealed(0..<1))
+    flip(disk, known.path(0, isSealed: true), at: 0.3)
+    let second = try known.sealed(1..<3)
+    disk.set(known.path(4, isSealed: true), second)
     let chunks = sealedChunks(second)
     try #require(chunks.count == 2)
-    disk.update(path(4, isSealed: true)) { $0[chunks[1].start + 40] ^= 1 }
-    try disk.remove(path(4))
-    let before = try read(disk)
+    disk.update(known.path(4, isSealed: true)) { $0[chunks[1].start + 40] ^= 1 }
+    try disk.remove(known.path(4))
+    let before = try known.read(disk)
     #expect(before.count == known.frames.count && before.error == nil)
     do throws(LogError) {
       _ = try KnownLog.log(on: disk).compact(KnownLog.id)
@@ -418,7 +376,7 @@ struct OverlapTests {
     } catch {
       #expect(error.code == .corrupt)
     }
-    let after = try read(disk)
+    let after = try known.read(disk)
     #expect(after.count == known.frames.count && after.error == nil, "\(after)")
     #expect(try !KnownLog.log(on: disk).segments().contains(SegmentFileName(firstSequence: 0, isSealed: true)))
   }
@@ -428,9 +386,9 @@ struct OverlapTests {
   func whatReachesBehindTheWideOneIsSaved(_ isHeaderDamaged: Bool) throws {
     let disk = known.disk()
     let raw = known.segments[0].bytes + known.segments[1].bytes + Array(known.segments[2].bytes[..<known.frames[12].offset])
-    disk.set(path(0, isSealed: true), try seal(raw))
-    for first in [UInt64(0), 4] { try disk.remove(path(first)) }
-    if isHeaderDamaged { disk.update(path(9)) { $0[20] ^= 1 } }
+    disk.set(known.path(0, isSealed: true), try seal(raw))
+    for first in [UInt64(0), 4] { try disk.remove(known.path(first)) }
+    if isHeaderDamaged { disk.update(known.path(9)) { $0[20] ^= 1 } }
     try expectError(disk, "reaches further")
     let sessions = KnownLog.sessions(on: disk)
     let recovery = try sessions.recover(KnownLog.id, .salvage)
@@ -443,8 +401,8 @@ struct OverlapTests {
     let other = try KnownLog(.raw, firstSalt: 100)
     for bytes in [[UInt8](repeating: 7, count: 500), other.files[1].bytes] {
       let disk = known.disk()
-      disk.set(path(0, isSealed: true), try sealed(0..<3))
-      disk.set(path(4), bytes)
+      disk.set(known.path(0, isSealed: true), try known.sealed(0..<3))
+      disk.set(known.path(4), bytes)
       let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
       let name = SegmentFileName(firstSequence: 4).description
       let isNamed = verification.problems.map(\.cause) == [.otherSegment] && verification.problems[0].segment == name
@@ -452,27 +410,12 @@ struct OverlapTests {
     }
   }
 
-  /// A long directory is not listed in one moment.
-  @Test func aFileThatAListingMissed() throws {
-    for layout in KnownLog.Layout.allCases {
-      let known = KnownLog.of(layout)
-      for file in known.files {
-        let disk = known.disk()
-        disk.missOnce([file.name.description])
-        let found = try read(disk)
-        // What ends before its newest file is a log that had no more then.
-        let isAll = found.count == known.frames.count || file.name == known.files.last!.name
-        #expect(isAll && found.error == nil, "\(layout), \(file.name): \(found)")
-      }
-    }
-  }
-
   @Test func aFileThatReachesBehindTheWideOneIsNamed() throws {
     let disk = known.disk()
     // The wide one ends in the middle of the second file.
     let raw = known.segments[0].bytes + Array(known.segments[1].bytes[..<known.frames[6].offset])
-    disk.set(path(0, isSealed: true), try seal(raw))
-    try disk.remove(path(9))
+    disk.set(known.path(0, isSealed: true), try seal(raw))
+    try disk.remove(known.path(9))
     let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
     #expect(verification.problems.contains { $0.cause == .otherSegment }, "\(verification.problems)")
   }
@@ -489,7 +432,7 @@ struct OverlapTests {
         Forger.store(20, 7, at: frame + 16, in: &segments[1].bytes)
         Forger.sealFrame(at: frame, salt: segments[1].header.salt, in: &segments[1].bytes)
       }
-      disk.set(path(0, isSealed: true), try Forger.sealed(segments, lastSequence: last, lastCRC: 1, known.checkpoints[9]!))
+      disk.set(known.path(0, isSealed: true), try Forger.sealed(segments, lastSequence: last, lastCRC: 1, known.checkpoints[9]!))
       let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
       #expect(verification.problems.first?.cause == cause, "\(last): \(verification.problems)")
       #expect(verification.frames >= UInt64(known.frames.count - 1))
@@ -499,7 +442,7 @@ struct OverlapTests {
         var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id, goesBehindTail: true)
         var items = 0
         while try reader.nextItem() != nil, items < 100 {
-          if items == moment { try disk.remove(path(9)) }
+          if items == moment { try disk.remove(known.path(9)) }
           items += 1
         }
         #expect(items < 100, "\(cause), \(last), gone behind item \(moment)")
@@ -545,12 +488,12 @@ struct OverlapTests {
   @Test(arguments: [true, false])
   func aFileOfAWrongNameIsNamedAndStays(_ isSealed: Bool) throws {
     let disk = known.disk()
-    disk.set(known.path(wide), try sealed(0..<1))
-    try disk.remove(path(0))
+    disk.set(known.path(wide), try known.sealed(0..<1))
+    try disk.remove(known.path(0))
     let first = known.segments[1].header.firstSequence
     let wrong = SegmentFileName(firstSequence: first - 1, isSealed: isSealed)
-    disk.set(known.path(wrong), isSealed ? try sealed(1..<2) : known.segments[1].bytes)
-    try disk.remove(path(first))
+    disk.set(known.path(wrong), isSealed ? try known.sealed(1..<2) : known.segments[1].bytes)
+    try disk.remove(known.path(first))
     try expectError(disk, "misnamed")
     let sessions = KnownLog.sessions(on: disk)
     #expect(try sessions.verify(KnownLog.id).problems.contains { $0.segment == wrong.description })
@@ -573,7 +516,7 @@ struct OverlapTests {
       try expectError(disk, "\(source) in the place of \(target)")
     }
     let disk = known.disk()
-    disk.set(path(6), known.files[1].bytes)
+    disk.set(known.path(6), known.files[1].bytes)
     try expectError(disk, "a copy under another number")
   }
 
@@ -591,188 +534,5 @@ struct OverlapTests {
         #expect(verification.problems.first?.framesLost == UInt64(known.frames.count { file.segments.contains($0.segment) }))
       }
     }
-  }
-
-  // MARK: While it is read
-
-  private enum Change: CaseIterable {
-    case eachSealed, olderMerged, allMerged, mergedAndOneMore
-  }
-
-  private func make(_ change: Change, on disk: MemoryDisk) throws {
-    switch change {
-    case .eachSealed:
-      for (index, file) in known.files.enumerated() { disk.set(path(file.name.firstSequence, isSealed: true), try sealed(index..<index + 1)) }
-    case .olderMerged: disk.set(path(0, isSealed: true), try sealed(0..<2))
-    case .allMerged, .mergedAndOneMore: disk.set(path(0, isSealed: true), try sealed(0..<3))
-    }
-    let gone = change == .olderMerged ? [0, 4] : [0, 4, 9] as [UInt64]
-    for first in gone {
-      for isSealed in [false, true] where !(isSealed && (first == 0 || change == .eachSealed)) { try? disk.remove(path(first, isSealed: isSealed)) }
-    }
-  }
-
-  /// A reader once took a log that was merged while it read for one with a file missing, or for ended.
-  @Test(arguments: [KnownLog.Layout.raw, .olderSealed])
-  func filesThatAreMergedWhileTheyAreRead(_ layout: KnownLog.Layout) throws {
-    for change in Change.allCases where change != .eachSealed || layout == .raw {
-      for moment in 0...known.frames.count {
-        let disk = KnownLog.of(layout).disk()
-        let found = try read(disk) { if $0 == moment { try! make(change, on: disk) } }
-        #expect(
-          found.count == known.frames.count && found.error == nil && found.ending == .clean, "\(layout), \(change) behind frame \(moment): \(found)")
-      }
-    }
-  }
-
-  /// The same, right before each call of the file system.
-  @Test(arguments: [KnownLog.Layout.raw, .olderSealed])
-  func filesThatAreMergedBetweenTwoCalls(_ layout: KnownLog.Layout) throws {
-    for change in Change.allCases where change != .eachSealed || layout == .raw {
-      for call in 0... {
-        let disk = KnownLog.of(layout).disk()
-        let calls = Atomic<Int>(0)
-        disk.setHook { [self] _ in if calls.add(1, ordering: .relaxed).newValue == call + 1 { try! make(change, on: disk) } }
-        let found = try read(disk)
-        #expect(
-          found.count == known.frames.count && found.error == nil && found.ending == .clean, "\(layout), \(change) before call \(call): \(found)")
-        if calls.load(ordering: .relaxed) <= call { break }
-      }
-    }
-  }
-
-  /// A log that is taken up again holds copies of what a reader at its end has read: it passes them, also where the files are merged right before any call.
-  @Test func copiesAreReadOnce() throws {
-    for call in 0... {
-      let disk = known.disk()
-      let log = KnownLog.log(on: disk)
-      var reader = try LogReader.open(log, of: KnownLog.id)
-      var seqs: [Int64] = []
-      while let frame = try reader.next() { if frame.kind == .action { seqs.append(try ActionOutline(payload: reader.payload).seq) } }
-      do {
-        var writer = try log.resume(KnownLog.id, lock: LogLock(.writer, of: log), randomSalt: { 99 })
-        try writer.append(.action, KnownLog.action(9))
-        _ = writer.flush()
-        try writer.sync()
-      }
-      let newest = known.path(try #require(try log.segments().last))
-      let bytes = disk.bytes(newest)
-      let before = try #require(try bytes.withRawBytes { bytes throws(LogError) in try SegmentHeader(bytes).predecessor })
-      #expect(before.lastSequence < known.frames.last!.header.sequence, "there are copies")
-      let all = try seal(known.segments[0].bytes + known.segments[1].bytes + known.segments[2].bytes.prefix(Int(before.size)) + bytes)
-      let calls = Atomic<Int>(0)
-      disk.setHook { [self] _ in
-        guard calls.add(1, ordering: .relaxed).newValue == call + 1 else { return }
-        disk.set(path(0, isSealed: true), all)
-        for old in [path(0), path(4), path(9), newest] { try! disk.remove(old) }
-      }
-      while let frame = try reader.next() { if frame.kind == .action { seqs.append(try ActionOutline(payload: reader.payload).seq) } }
-      #expect(seqs == Array(1...9), "merged before call \(call)")
-      if calls.load(ordering: .relaxed) <= call { break }
-    }
-  }
-
-  /// Who has asked for more a thousand times still sees the next file, and the one that takes the place of all.
-  @Test(arguments: [false, true])
-  func aFileThatComesLateIsRead(_ isMerged: Bool) throws {
-    let disk = known.disk()
-    try disk.remove(path(9))
-    var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id)
-    var count = 0
-    while try reader.next() != nil { count += 1 }
-    for _ in 0..<3000 { #expect(try reader.next() == nil) }
-    disk.set(path(9), known.files[2].bytes)
-    if isMerged { try make(.allMerged, on: disk) }
-    while try reader.next() != nil { count += 1 }
-    #expect(count == known.frames.count)
-  }
-
-  @Test func aFileThatIsGoneIsMissingOnlyAfterTwoEqualListings() throws {
-    for call in 0... {
-      let disk = known.disk()
-      let calls = Atomic<Int>(0)
-      let listings = Atomic<Int>(0)
-      disk.setHook { [self] what in
-        if case .list = what { listings.add(1, ordering: .relaxed) }
-        guard calls.add(1, ordering: .relaxed).newValue == call + 1 else { return }
-        try? disk.remove(path(4))
-        listings.store(0, ordering: .relaxed)
-        if case .list = what { listings.add(1, ordering: .relaxed) }
-      }
-      let found = try read(disk)
-      if found.error != nil {
-        #expect(
-          [.framesMissing, .overrun].contains(found.error?.damage?.cause) && listings.load(ordering: .relaxed) >= 2 || call == 0,
-          "call \(call): \(found)")
-        #expect(found.count == 4)
-      } else {
-        #expect(found.count == known.frames.count)
-      }
-      if calls.load(ordering: .relaxed) <= call { break }
-    }
-  }
-
-  /// The file that was gone is there again, in another form: in the first listing behind that, or in the second. One listing may miss a file that is renamed.
-  @Test(arguments: [UInt64(4), 9], [1, 2])
-  func aFileThatComesBackSealedIsRead(_ first: UInt64, _ listing: Int) throws {
-    let segment = first == 4 ? 1 : 2
-    let back = try sealed(segment..<segment + 1)
-    // It is opened while the one before it is read, and again behind that.
-    for open in 1...2 {
-      let disk = known.disk()
-      let opens = Atomic<Int>(0)
-      let listings = Atomic<Int>(0)
-      disk.setHook { [self] what in
-        switch what {
-        case .open(path(first)):
-          if opens.add(1, ordering: .relaxed).newValue != open { return }
-          try? disk.remove(path(first))
-          listings.store(0, ordering: .relaxed)
-        case .list where opens.load(ordering: .relaxed) >= open:
-          if listings.add(1, ordering: .relaxed).newValue == listing { disk.set(path(first, isSealed: true), back) }
-        default: break
-        }
-      }
-      let found = try read(disk)
-      #expect(found.count == known.frames.count && found.error == nil, "gone when it is opened, \(open): \(found)")
-      #expect(opens.load(ordering: .relaxed) >= open)
-    }
-  }
-
-  /// A file that becomes shorter while it is read once made the reader compute a negative size.
-  @Test func aFileThatShrinksWhileItIsRead() throws {
-    for moment in 0...known.frames.count {
-      for size in [0, 100, 136, 400, 1000] {
-        for file in known.files {
-          let disk = known.disk()
-          let found = try read(disk) { if $0 == moment { disk.update(known.path(file.name)) { $0 = Array($0.prefix(size)) } } }
-          #expect(found.error?.code == .corrupt || found.error == nil, "\(found)")
-          var reader = try LogReader.open(KnownLog.log(on: known.disk()), of: KnownLog.id, goesBehindTail: true)
-          _ = try reader.nextItem()
-        }
-      }
-    }
-  }
-
-  /// Listing the directory at the end of each file made reading many files quadratic.
-  @Test func manyFilesAreReadWithFewListings() throws {
-    let disk = MemoryDisk()
-    KnownLog.make(on: disk)
-    let log = KnownLog.log(on: disk)
-    let header = SessionHeader(
-      sessionID: KnownLog.id, urn: "ckp://Action#K/session-1", label: "l", kernelAction: "", startedAt: Timestamp(microseconds: 1000)!,
-      wasAssociatedWith: "ckp://Kernel#K:v1.0")
-    var summary = SummaryBuilder(header)
-    do {
-      var writer = try LogWriter.start(log, header, lock: try LogLock(.writer, of: log), randomSalt: { .random(in: .min ... .max) })
-      for seq in Int64(1)...200 {
-        try KnownLog.append(seq, to: &writer, &summary)
-        try writer.roll(Checkpoint(header: header, summary: summary.summary))
-      }
-    }
-    disk.setHook { _ in }
-    let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
-    #expect(verification.actions == 200 && !verification.isDamaged)
-    #expect(disk.counts.listings < 10 && disk.counts.opens < 1000, "\(disk.counts)")
   }
 }

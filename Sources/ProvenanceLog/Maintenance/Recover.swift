@@ -60,13 +60,17 @@ extension SessionsDirectory {
   /// Writes a new log of all that can be kept, checks it, and puts it in the place of the original, which is set aside whole, as is its view.
   ///
   /// The actions keep their seqs, the frames are numbered anew. The exchange is one step: before it the damaged log is there, after it the new one.
-  /// - Parameter progress: gets how many bytes of frames were read, twice: to see what is lost, and to write the new log.
+  /// - Parameter progress: gets how many bytes of frames were read; all are read twice, to see what is lost, and to write the new log.
   /// - Throws: `LogError` `locked` if someone is at work on it; `corrupt` if nothing says which session it is.
   package func recover(_ id: SessionID, _ mode: RecoveryMode, progress: (UInt64) -> Void = { _ in }) throws(LogError) -> Recovery {
     let original = log(of: id)
     let locks = (try LogLock(.writer, of: original), try LogLock(.maintainer, of: original))
     defer { withExtendedLifetime(locks) {} }
-    let plan = try planRecovery(of: id, mode, holdsLock: true, progress: progress)
+    var planned: UInt64 = 0
+    let plan = try planRecovery(of: id, mode, holdsLock: true) {
+      planned = $0
+      progress($0)
+    }
     guard plan.problemCount > 0 else { return try finishRecovery(of: id, plan) }
     let modified = try original.modified()
     let header = try original.salvagedHeader(of: id, holdsLock: true)
@@ -75,7 +79,7 @@ extension SessionsDirectory {
     let aside = LogDirectory(path: asidePath("\(id).log", "aside"), fileSystem: fileSystem)
     var result: Recovery
     do throws(LogError) {
-      result = try fill(&builder, original, id, mode, progress)
+      result = try fill(&builder, original, id, mode) { progress(planned + $0) }
       let made = try builder.finish()
       defer { withExtendedLifetime(made) {} }
       try made.sync()
@@ -127,7 +131,7 @@ extension SessionsDirectory {
   }
 
   private func fill(
-    _ builder: inout LogBuilder, _ log: LogDirectory, _ id: SessionID, _ mode: RecoveryMode, _ progress: (UInt64) -> Void
+    _ builder: inout LogBuilder, _ log: LogDirectory, _ id: SessionID, _ mode: RecoveryMode, progress: (UInt64) -> Void
   ) throws(LogError) -> Recovery {
     var salvage = try Salvage(log, id, mode, holdsLock: true)
     while let kind = try salvage.next() {
