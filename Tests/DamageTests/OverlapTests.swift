@@ -267,6 +267,31 @@ struct OverlapTests {
     }
   }
 
+  /// In the tail of a small one, for which nothing in it vouches, a frame is damaged; the wide one, damaged there too, says that it held it. Those behind it are
+  /// read.
+  @Test func theTailOfASmallOneBesideADamagedWiderOne() throws {
+    let wideBytes = try known.sealed(0..<3)
+    let damaged = known.frames[known.frames.count - 2]
+    for isAlone in [false, true] {
+      let disk = known.disk()
+      if isAlone { for first in [UInt64(0), 4] { try disk.remove(known.path(first)) } }
+      disk.set(known.path(0, isSealed: true), wideBytes)
+      disk.update(known.path(0, isSealed: true)) { $0[sealedChunks(wideBytes)[2].start + 40] ^= 1 }
+      disk.update(known.path(known.files[2].name)) { $0[damaged.offset + FrameHeader.size] ^= 1 }
+      var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id)
+      var sequences: [UInt64] = []
+      var lost: [Range<UInt64>] = []
+      while let item = try reader.nextItem() {
+        switch item {
+        case .frame(let frame): sequences.append(frame.sequence)
+        case .damage(let damage): if !damage.sequences.isEmpty { lost.append(damage.sequences) }
+        }
+      }
+      #expect(sequences == known.frames.map(\.header.sequence).filter { $0 != damaged.header.sequence })
+      #expect(lost == [damaged.header.sequence..<damaged.header.sequence + 1])
+    }
+  }
+
   /// A wide one whose index is damaged, and a small one that reaches as far: that one says how the session stands.
   @Test func theEndBesideAWideOneWithoutItsIndex() throws {
     let wideBytes = try known.sealed(0..<3)

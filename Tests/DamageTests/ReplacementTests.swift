@@ -21,6 +21,12 @@ struct ReplacementTests {
         // What ends before its newest file is a log that had no more then.
         let isAll = found.count == known.frames.count || file.name == known.files.last!.name
         #expect(isAll && found.error == nil, "\(layout), \(file.name): \(found)")
+        // Nor does who goes on behind damage hear of any.
+        disk.missOnce([file.name.description])
+        var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id)
+        while let item = try reader.nextItem() {
+          if case .damage(let damage) = item { Issue.record("\(layout), \(file.name): \(damage)") }
+        }
       }
     }
   }
@@ -171,6 +177,18 @@ struct ReplacementTests {
       #expect(found.count == known.frames.count && found.error == nil, "gone when it is opened, \(open): \(found)")
       #expect(opens.load(ordering: .relaxed) >= open)
     }
+  }
+
+  /// A wide file that was left where it is damaged is removed before reading comes back to it: what it said that it held is missing.
+  @Test func aDamagedFileThatIsRemovedMeanwhile() throws {
+    let wide = try known.sealed(0..<3)
+    let disk = known.disk()
+    try disk.remove(known.path(9))
+    disk.set(known.path(0, isSealed: true), wide)
+    disk.update(known.path(0, isSealed: true)) { $0[sealedChunks(wide)[1].start + 40] ^= 1 }
+    #expect(try known.read(disk.copy()).count == known.frames.count, "it holds the end")
+    let found = try known.read(disk) { if $0 == 6 { try! disk.remove(known.path(0, isSealed: true)) } }
+    #expect(found.count == 9 && found.error?.damage?.cause == .framesMissing && found.error?.damage?.sequences == 9..<15, "\(found)")
   }
 
   /// A file that becomes shorter while it is read once made the reader compute a negative size.
