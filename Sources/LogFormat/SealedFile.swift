@@ -189,6 +189,16 @@ extension ChunkEntry {
     guard isPossible else { return nil }
   }
 
+  /// What stands in a chunk's place and is none. The most raw bytes that it may have been count, so that what stands behind it is not found too early; what
+  /// it begins with is enough to see that it can't be unpacked.
+  package init(damagedAt rawOffset: UInt64, _ fileOffset: UInt64, fileSize: UInt64) {
+    let rawSizeMax = SegmentHeader.sizeMax + FrameHeader.frameSize(payload: FrameHeader.payloadSizeMax)
+    self.init(
+      rawOffset: rawOffset, rawSize: Int(min(fileSize * 255, UInt64(rawSizeMax))) & ~7 | 8, fileSize: Int(min(fileSize, 4096)),
+      fileOffset: fileOffset,
+      firstSequence: 0, firstSeq: 1, earliest: .min, latest: .max, crc: 0, salt: 0)
+  }
+
   /// What bounds the memory that unpacking takes. Packing makes nothing much longer.
   fileprivate var isPossible: Bool {
     rawSize > 0 && rawSize <= SegmentHeader.sizeMax + FrameHeader.frameSize(payload: FrameHeader.payloadSizeMax)
@@ -302,6 +312,7 @@ package struct Sealer: ~Copyable {
 /// What a chunk's LZ4 frame begins with (LZ4 frame format 1.6.x): magic, flags, content size, header checksum.
 package struct LZ4FrameHeader {
   package static let size = 15
+  package static let magic: [UInt8] = [0x04, 0x22, 0x4D, 0x18]
   /// At the end of the frame, behind the empty block: of its content.
   package static let checksumSize = 4
   /// Of a frame without blocks.
@@ -312,7 +323,7 @@ package struct LZ4FrameHeader {
   /// `nil` if these bytes are not the start of a frame as this format has them: content size and checksum on, no dictionary, no block checksums.
   package init?(_ bytes: ArraySlice<UInt8>) {
     let bytes = Array(bytes)
-    guard bytes.count == Self.size, bytes.starts(with: [0x04, 0x22, 0x4D, 0x18]), bytes[4] & 0b1101_1111 == 0b0100_1100 else { return nil }
+    guard bytes.count == Self.size, bytes.starts(with: Self.magic), bytes[4] & 0b1101_1111 == 0b0100_1100 else { return nil }
     contentSize = bytes.withUnsafeBytes { $0.u64(at: 6) }
   }
 

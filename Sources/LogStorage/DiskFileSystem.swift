@@ -37,10 +37,10 @@ package struct DiskFileSystem: FileSystem {
       errno = 0
       guard let entry = readdir(stream) else { break }
       let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(validatingCString: $0) }
+        // One that is not UTF-8 is none of ours; who looks for it under this name finds nothing.
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
       }
-      // A name that is not UTF-8 is none of ours.
-      if let name, name != ".", name != ".." { names.append(name) }
+      if name != ".", name != ".." { names.append(name) }
     }
     guard errno == 0 else { throw failure("cannot list this directory", directory) }
     return names

@@ -99,66 +99,100 @@ extension LogReader {
     return segment.vouchesBelow
   }
 
-  /// A sealed file whose first chunk, with the header in it, can't be unpacked: the index says what stands in the others.
-  mutating func enterBehindChunk(_ damage: Damage) -> Damage {
-    let first = file.name.firstSequence
-    segment = SegmentHeader(
-      sessionID: sessionID ?? segment.sessionID, salt: segment.salt, firstSequence: first, firstSeq: 1,
-      predecessor: first == 0 ? nil : SegmentEnd(salt: 0, size: 0, lastSequence: first - 1, lastCRC: 0))
+  /// A sealed file whose first chunk, with the header in it, can't be unpacked: the index says what stands in the others, or they do themselves.
+  mutating func enterBehindChunk(_ damage: Damage) throws(LogError) -> Damage {
+    segment = headerAsNamed(salt: segment.salt)
     segmentStart = 0
-    vouchedBelow = max(vouchedBelow, first, file.index.map { $0.lastSequence + 1 } ?? 0)
-    return skipChunk(damage)
+    vouchedBelow = max(vouchedBelow, segment.firstSequence, file.index.map { $0.lastSequence + 1 } ?? 0)
+    return try skipChunk(damage)
   }
 
   /// Goes on with the chunk behind one that can't be unpacked.
-  mutating func skipChunk(_ damage: Damage) -> Damage {
+  mutating func skipChunk(_ damage: Damage) throws(LogError) -> Damage {
     var damage = damage
     isInterrupted = true
     offset = damage.offset + damage.size
     damage.sequences = nextSequence..<max(nextSequence, damage.sequences.upperBound)
     nextSequence = damage.sequences.upperBound
-    if let next = file.chunk(at: offset), next.salt != 0 { segment.salt = next.salt }
+    if file.index == nil {
+      // Another segment may have begun in it.
+      if let found = try firstFrame(from: offset, notBelow: nextSequence) {
+        segment.salt = found.salt
+        damage.sequences = damage.sequences.lowerBound..<found.sequence
+        nextSequence = found.sequence
+      }
+    } else if let next = file.chunk(at: offset), next.salt != 0 {
+      segment.salt = next.salt
+    }
     return damage
   }
 
-  /// A file whose first bytes are damaged. Its name says where it begins, and its first frame's checksums under which salt it was made.
+  /// A file whose first bytes are damaged. Its name says where it begins, and a frame's checksums under which salt it was made.
   mutating func enterWithoutHeader(_ error: LogError) throws(LogError) -> Damage {
     var damage = damage(.segmentHeader, error.message, at: 0, size: fileSize)
     let first = file.name.firstSequence
-    damage.sequences = nextSequence..<max(nextSequence, first)
+    let next = nextSequence
+    damage.sequences = next..<max(next, first)
     // One that begins before the end of what was read takes the log up again with copies, or follows a file that it was to say the end of.
     // One that begins with the segment that was read last is that segment, and reaches further.
-    let isSame = first == segment.firstSequence && first < nextSequence
-    let passes = first < nextSequence ? nextSequence + (isSame ? 0 : 1) : 0
-    guard first >= nextSequence || first >= segment.firstSequence, let salt = try saltOfFirstFrame(), !isSame || salt == segment.salt else {
+    let isSame = first == segment.firstSequence && first < next
+    let passes = first < next ? next + (isSame ? 0 : 1) : 0
+    guard first >= next || first >= segment.firstSequence, let found = try firstFrame(from: UInt64(SegmentHeader.size), notBelow: first),
+      !isSame || found.salt == segment.salt
+    else {
       return damage
     }
-    let header = SegmentHeader(
-      sessionID: sessionID ?? segment.sessionID, salt: salt, firstSequence: first, firstSeq: 1,
-      predecessor: first == 0 ? nil : SegmentEnd(salt: 0, size: 0, lastSequence: first - 1, lastCRC: 0))
-    try enter(header, at: 0)
+    try enter(headerAsNamed(salt: found.salt), at: 0)
     passesBelow = max(passesBelow, passes)
-    offset = UInt64(SegmentHeader.size)
+    (offset, nextSequence) = (found.offset, found.sequence)
+    // What stood before it is lost with the header.
+    isInterrupted = found.sequence > first
     damage.size = offset
+    damage.sequences = next..<max(next, found.sequence)
     return damage
   }
 
-  private mutating func saltOfFirstFrame() throws(LogError) -> UInt32? {
-    let start = UInt64(SegmentHeader.size)
-    guard fileSize >= start + UInt64(FrameHeader.size) else { return nil }
-    do throws(LogError) {
-      var bytes = try file.bytes(at: start, atLeast: FrameHeader.size)
-      guard bytes.count >= FrameHeader.size else { return nil }
-      let header = FrameHeader(unchecked: bytes)
-      guard header.payloadSize <= checkpointPayloadSizeMax, header.sequence == file.name.firstSequence else { return nil }
-      let salt = FrameHeader.salt(of: bytes)
-      bytes = try file.bytes(at: start, atLeast: header.frameSize)
-      let finding = inspectFrame(bytes, available: Int(clamping: fileSize - start), salt: salt, sequence: header.sequence)
-      if case .frame = finding { return salt }
-    } catch {
-      guard error.code == .corrupt else { throw error }
+  /// What a file's name says of the header that it must begin with.
+  private func headerAsNamed(salt: UInt32) -> SegmentHeader {
+    let first = file.name.firstSequence
+    return SegmentHeader(
+      sessionID: sessionID ?? segment.sessionID, salt: salt, firstSequence: first, firstSeq: 1,
+      predecessor: first == 0 ? nil : SegmentEnd(salt: 0, size: 0, lastSequence: first - 1, lastCRC: 0))
+  }
+
+  /// The first frame from a place on that is whole under some salt: its header's checksum says which, that of its payload whether it is.
+  ///
+  /// Of what only looks like a frame, no more is read than the file is long.
+  private mutating func firstFrame(
+    from start: UInt64, notBelow least: UInt64
+  ) throws(LogError) -> (offset: UInt64, sequence: UInt64, salt: UInt32)? {
+    let (end, last, first) = (fileSize, lastPossible, file.name.firstSequence)
+    var (at, room) = (start, fileSize)
+    while true {
+      var candidate: FrameHeader?
+      at = try scan(from: at, to: end) { place, bytes in
+        guard bytes.count >= FrameHeader.size else { return true }
+        let header = FrameHeader(unchecked: bytes)
+        let isPossible =
+          header.kind.isReadable && header.payloadSize <= FrameHeader.payloadSizeMax && UInt64(header.frameSize) <= end - place
+          && least <= header.sequence && header.sequence <= min(last, Self.lastPossible(at: place, from: first))
+        if isPossible { candidate = header }
+        return !isPossible
+      }
+      guard let candidate, candidate.frameSize <= room else { return nil }
+      room -= UInt64(candidate.frameSize)
+      do throws(LogError) {
+        let bytes = try file.bytes(at: at, atLeast: candidate.frameSize)
+        let salt = FrameHeader.salt(of: bytes)
+        if case .frame = inspectFrame(bytes, available: bytes.count, salt: salt, sequence: candidate.sequence) {
+          return (at, candidate.sequence, salt)
+        }
+      } catch {
+        guard error.damage?.cause == .chunk else { throw error }
+        return nil
+      }
+      at += 8
     }
-    return nil
   }
 
   /// Calls `body` at every eighth byte of a part of the file, with what stands from there on: at least a frame header or a segment header, unless

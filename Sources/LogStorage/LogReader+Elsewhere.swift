@@ -27,7 +27,7 @@ extension LogReader {
     damage.sequences = next..<found
     let name = other.file.nameText
     damage.message += found == next ? "; \(name) is read in its place: \(Self.remedy)" : "; behind it \(name) is read"
-    let claimed = try max(claimedBelow, file.name.isSealed ? Self.end(of: file.name, in: log, sessionID) : 0)
+    let claimed = try max(claimedBelow, file.name.isSealed ? endOfSealedFile() : 0)
     failures += 1
     goOn(in: other)
     claimedBelow = claimed
@@ -42,8 +42,17 @@ extension LogReader {
     // All of it was read.
     if offset >= fileSize, nextSequence > file.name.firstSequence { return nil }
     position = nextSequence == file.name.firstSequence ? .behindFile : .atEndOfSealedFile
-    if !readsOneFile { claimedBelow = try max(claimedBelow, Self.end(of: file.name, in: log, sessionID)) }
+    if !readsOneFile { claimedBelow = try max(claimedBelow, endOfSealedFile()) }
     return .item(.damage(damage(.sealedIndex, "\(error.message); the files behind it are read: \(Self.remedy)")))
+  }
+
+  /// As `end(of:)`, of the current file; it is read once for that.
+  private mutating func endOfSealedFile() throws(LogError) -> UInt64 {
+    if let index = file.index { return index.lastSequence + 1 }
+    if let known = ends[file.identity] { return known }
+    let end = try Self.end(of: file.name, in: log, sessionID)
+    ends[file.identity] = end
+    return end
   }
 
   private static let remedy = "'recover' makes a new log of both, or, where others hold all that this one does, 'compact' sets it aside"
@@ -71,6 +80,7 @@ extension LogReader {
     other.tried = tried
     other.failures = failures
     other.claimedBelow = claimedBelow
+    other.ends = ends
     other.isEnteredInside = true
     self = other
   }

@@ -19,7 +19,7 @@ extension LogReader {
       header = try segmentHeader(at: 0)
     } catch {
       guard error.code == .corrupt else { throw error }
-      if let chunk = error.damage, file.name.firstSequence >= nextSequence { return .item(.damage(enterBehindChunk(chunk))) }
+      if let chunk = error.damage, file.name.firstSequence >= nextSequence { return .item(.damage(try enterBehindChunk(chunk))) }
       let damage = try enterWithoutHeader(error)
       if damage.size == fileSize { position = .behindFile }
       return .item(.damage(damage))
@@ -313,6 +313,13 @@ extension LogReader {
     let behind = files[(fileIndex + 1)...]
     let covered = behind.prefix { $0.firstSequence <= index.lastSequence }
     guard let name = covered.last else { return }
+    // A sealed one holds nothing that does not count.
+    for number in covered.indices where files[number].isSealed {
+      guard let last = try SegmentFile.lastSequence(of: files[number], in: log), last > index.lastSequence else { continue }
+      files.removeSubrange(number + 1..<covered.endIndex)
+      files.removeSubrange(covered.startIndex..<number)
+      return
+    }
     // One that reaches further than the wide one is none that this was made of, and is named; unless the next file says that nothing there counts.
     let next = covered.endIndex < behind.endIndex ? behind[covered.endIndex] : nil
     let reachesFurther = try log.begins(next, behind: index) ? false : reachesFurther(name, than: index.lastSequence)

@@ -36,6 +36,8 @@ package struct LogReader: ~Copyable {
   var isPassedOver = false
   /// A damaged file that reading has left says that there are frames up to this sequence.
   var claimedBelow: UInt64 = 0
+  /// How far files without their index reach, by their identity.
+  var ends: [[UInt64]: UInt64] = [:]
   /// No other file holds what damage before this sequence takes from the current one.
   var aloneBelow: UInt64 = 0
   /// A file that is read as if it were not there.
@@ -387,7 +389,7 @@ package struct LogReader: ~Copyable {
       return try stepInFile(limit)
     } catch {
       guard let damage = error.damage, damage.cause == .chunk else { throw error }
-      return .item(.damage(skipChunk(damage)))
+      return .item(.damage(try skipChunk(damage)))
     }
   }
 

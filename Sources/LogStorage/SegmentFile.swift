@@ -221,28 +221,46 @@ private func readIndex(of file: any File) throws(LogError) -> SealedIndex {
   }
 }
 
-/// The chunks of a sealed file without its index, by their own lengths; up to the first place where none begins.
+/// The chunks of a sealed file without its index, by their own lengths. What stands between two of them and is none counts as one that can't be unpacked.
 private func findChunks(in file: any File) throws(LogError) -> [ChunkEntry] {
   var reader = BlockReader(file, size: try file.status().size)
   var chunks: [ChunkEntry] = []
   var (rawOffset, offset) = (UInt64(0), UInt64(0))
-  while let header = LZ4FrameHeader(try reader.bytes(at: offset, count: LZ4FrameHeader.size)) {
-    guard let rawSize = Int(exactly: header.contentSize), rawSize <= FrameHeader.payloadSizeMax * 2 else { break }
-    let endMax = offset + UInt64(ChunkEntry.fileSizeMax(rawSize: rawSize))
-    var end = offset + UInt64(LZ4FrameHeader.size)
-    var isLast = false
-    while !isLast {
-      guard end <= endMax, let block = LZ4FrameHeader.blockSize(try reader.bytes(at: end, count: 4)) else { return chunks }
-      end += 4 + UInt64(block)
-      isLast = block == 0
+  // What was made to look like chunks costs no more than the file is long.
+  var blocks = Int(clamping: reader.size / 8) + 1024
+  var count = 0
+  while chunks.count < SealedIndex.chunkCountMax {
+    if let chunk = try findChunk(at: offset, rawOffset, &reader, &blocks) {
+      chunks.append(chunk)
+      count = chunks.count
+      rawOffset += UInt64(chunk.rawSize)
+      offset += UInt64(chunk.fileSize)
+      continue
     }
-    end += UInt64(LZ4FrameHeader.checksumSize)
-    guard end <= reader.size, let chunk = ChunkEntry(rawOffset, rawSize: header.contentSize, offset, fileSize: end - offset) else { break }
-    chunks.append(chunk)
-    rawOffset += UInt64(chunk.rawSize)
-    offset = end
+    guard blocks > 0, let next = try reader.find(LZ4FrameHeader.magic, from: offset + 1) else { break }
+    chunks.append(ChunkEntry(damagedAt: rawOffset, offset, fileSize: next - offset))
+    rawOffset += UInt64(chunks[chunks.count - 1].rawSize)
+    offset = next
   }
-  return chunks
+  // Behind the last one stands the index.
+  return Array(chunks.prefix(count))
+}
+
+private func findChunk(at offset: UInt64, _ rawOffset: UInt64, _ reader: inout BlockReader, _ blocks: inout Int) throws(LogError) -> ChunkEntry? {
+  guard let header = LZ4FrameHeader(try reader.bytes(at: offset, count: LZ4FrameHeader.size)), let rawSize = Int(exactly: header.contentSize),
+    rawSize <= FrameHeader.payloadSizeMax * 2
+  else { return nil }
+  let endMax = offset + UInt64(ChunkEntry.fileSizeMax(rawSize: rawSize))
+  var end = offset + UInt64(LZ4FrameHeader.size)
+  var isLast = false
+  while !isLast {
+    blocks -= 1
+    guard blocks > 0, end <= endMax, let block = LZ4FrameHeader.blockSize(try reader.bytes(at: end, count: 4)) else { return nil }
+    end += 4 + UInt64(block)
+    isLast = block == 0
+  }
+  end += UInt64(LZ4FrameHeader.checksumSize)
+  return end <= reader.size ? ChunkEntry(rawOffset, rawSize: header.contentSize, offset, fileSize: end - offset) : nil
 }
 
 /// A few bytes here and there, forwards, out of larger reads.
@@ -255,6 +273,20 @@ private struct BlockReader {
   init(_ file: any File, size: UInt64) {
     self.file = file
     self.size = size
+  }
+
+  /// Where the next of these bytes begin, if they do.
+  mutating func find(_ word: [UInt8], from start: UInt64) throws(LogError) -> UInt64? {
+    var at = start
+    while at + UInt64(word.count) <= size {
+      let window = Array(try bytes(at: at, count: 1 << 12))
+      guard window.count >= word.count else { return nil }
+      for index in 0...(window.count - word.count) where window[index] == word[0] {
+        if window[index..<(index + word.count)].elementsEqual(word) { return at + UInt64(index) }
+      }
+      at += UInt64(window.count - word.count + 1)
+    }
+    return nil
   }
 
   /// Fewer at the end of the file.

@@ -40,6 +40,9 @@ package struct Pager: ~Copyable {
     if isPlain, let program = command.split(separator: " ").first, !program.contains("=") {
       guard let question = popen("command -v \(program) >/dev/null 2>&1", "r"), pclose(question) == 0 else { return nil }
     }
+    // As git has it: colours as they are, and no page where all fits on the screen.
+    setenv("LESS", "FRX", 0)
+    setenv("LV", "-c", 0)
     guard let stream = popen(command, "w") else { return nil }
     // The pager decides what an interruption means.
     signal(SIGINT, SIG_IGN)

@@ -90,7 +90,7 @@ struct ActionPrinter: ~Copyable {
     let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
     let month = Int(time.dropFirst(5).prefix(2))!
     let when = format == .shortISO ? time : "\(months[month - 1]) \(time.dropFirst(8).prefix(2)) \(time.dropFirst(11).prefix(8))"
-    let kernel = URN.kernelName(ofURN: action.kernel)
+    let kernel = kernelText(action.kernel)
     var line = "\(when) \(namesSession ? session + " " : "")\(kernel) \(action.actionType)[\(action.seq)]: \(action.outcome)"
     if action.attempt > 1 { line += " (attempt \(action.attempt))" }
     let detail = action.note.isEmpty ? action.diffSummary ?? "" : action.note
@@ -104,6 +104,7 @@ struct ActionPrinter: ~Copyable {
     hasPrinted = true
     if case .string(let time)? = object["generated_at"], case .integer(let seq)? = object["seq"] { try out.line("\(time) [\(seq)]") }
     try JSONValue.object(object).leaves { path, value throws(LogError) in
+      if path.isEmpty { return }
       try out.line("    \(escapedForTerminal("\(path)=\(value.matchText)"))")
     }
   }

@@ -20,7 +20,7 @@ struct BenchCommand: ParsableCommand {
 
   @OptionGroup var storage: StorageOptions
   @Option(help: ArgumentHelp("Of an action: small (236), typical (911), large (16384), or bytes.", valueName: "size")) var size = ActionSize.typical
-  @Option(help: ArgumentHelp("Records the actions of this file (JSON Lines) instead.", valueName: "file")) var input: String?
+  @Option(help: ArgumentHelp("Records the actions of this file (JSON Lines) instead.", valueName: "file"), completion: .file()) var input: String?
   @Option(help: "raw, values or lines.") var form = Bench.Form.values
   @Option(help: ArgumentHelp("Actions a call.", valueName: "n")) var batch = 1
   @Option(help: "process or power.") var durability = ProvChain.Durability.process
@@ -120,6 +120,8 @@ struct ActionSize: ExpressibleByArgument {
   static let typical = ActionSize(bytes: 911)
 
   init(bytes: Int) { self.bytes = bytes }
+
+  var defaultValueDescription: String { String(bytes) }
 
   init?(argument: String) {
     switch argument {

@@ -33,19 +33,20 @@ struct CatCommand: ParsableCommand {
   @Option(parsing: .unconditional, help: ArgumentHelp("Not before this time.", valueName: "time"), transform: beginOfTime) var since: Timestamp?
   @Option(parsing: .unconditional, help: ArgumentHelp("Not after this time.", valueName: "time"), transform: endOfTime) var until: Timestamp?
   @Option(
-    name: [.customShort("g"), .long], parsing: .unconditional,
+    name: [.customShort("g", allowingJoined: true), .long], parsing: .unconditional,
     help: ArgumentHelp(
       "Those with a text, at any depth, in which this regular expression is found; without capitals it fits both cases.", valueName: "pattern"))
   var grep: String?
-  @Option(name: [.customShort("n"), .long], help: ArgumentHelp("Of those that fit, the last so many.", valueName: "n")) var lines: Int?
+  @Option(name: [.customShort("n", allowingJoined: true), .long], help: ArgumentHelp("Of those that fit, the last so many.", valueName: "n"))
+  var lines: Int?
   @Flag(name: .shortAndLong, help: "The last one first.") var reverse = false
   @Flag(name: .shortAndLong, help: "Prints what is recorded meanwhile, until the session is closed; of --all until it is stopped.") var follow = false
-  @Option(name: [.customShort("o"), .customLong("output")], help: "How actions are printed.") var format = ActionFormat.json
+  @Option(name: [.customShort("o", allowingJoined: true), .customLong("output")], help: "How actions are printed.") var format = ActionFormat.json
   @Option(help: ArgumentHelp("Only these members, as in seq,outcome,intent.target.", valueName: "fields")) var outputFields: String?
   @Option(
     help: ArgumentHelp(
       "Goes on behind what this file names, and writes to it how far it came; what was printed may come again after a crash; it counts as printed once it was written.",
-      valueName: "file"))
+      valueName: "file"), completion: .file())
   var cursorFile: String?
   @Argument(
     help: "A session id, the beginning of one that no other has, or @ for the newest; then matches.",
@@ -93,6 +94,9 @@ struct CatCommand: ParsableCommand {
           let session = try storage.store.locate(sessionAndMatches[0])
           if follow, case .log(let id) = session {
             try printing.follow(id, last: lines)
+          } else if follow, case .legacy(let name) = session, try storage.store.legacyEntry(name).session?.endedAt == nil {
+            let why = "session '\(escapedForTerminal(name))' is kept as JSON and not closed, and nobody says when more comes"
+            throw LogError(.invalidInput, "\(why); 'ckprov-log import' makes a log of it")
           } else {
             try printing.print(session, last: lines, isReversed: reverse)
           }

@@ -73,6 +73,12 @@ private func arguments() throws -> [String] {
   let arguments: [String]
   do throws(LogError) { arguments = try programArguments() } catch { throw ValidationError(error.message) }
   guard isUTF8(environmentVariable: "CKPROV_STORAGE_DIR") else { throw ValidationError("CKPROV_STORAGE_DIR is not UTF-8.") }
+  // The parser's own 'help' takes any.
+  if arguments.first == "help", let name = arguments.dropFirst().first, !name.hasPrefix("-"),
+    !Command.configuration.subcommands.contains(where: { $0._commandName == name })
+  {
+    throw ValidationError("'\(name)' is no subcommand.")
+  }
   for argument in arguments.prefix(while: { $0 != "--" }) where argument.hasPrefix("--") && argument.hasSuffix("=") {
     throw ValidationError("'\(argument)' has no value; for an empty one write \(argument.dropLast()) ''.")
   }
@@ -80,8 +86,13 @@ private func arguments() throws -> [String] {
 }
 
 struct StorageOptions: ParsableArguments {
-  @Option(name: .long, help: ArgumentHelp("The Concept Kernel's root directory.", valueName: "dir"))
-  var storageDir: String = environmentVariable("CKPROV_STORAGE_DIR") ?? "."
+  @Option(
+    name: .customLong("storage-dir"),
+    help: ArgumentHelp("The Concept Kernel's root directory; default: CKPROV_STORAGE_DIR, or the current directory.", valueName: "dir"),
+    completion: .directory)
+  var directory: String?
+
+  var storageDir: String { directory ?? environmentVariable("CKPROV_STORAGE_DIR") ?? "." }
 
   var store: SessionStore { SessionStore(storageDirectory: storageDir) }
 
@@ -89,7 +100,7 @@ struct StorageOptions: ParsableArguments {
   func noteIfMissing() {
     let directory = store.directory
     guard (try? directory.fileSystem.status(of: directory.path)) == .some(nil) else { return }
-    note("\(directory.path): there is no such directory, and so no session")
+    note("\(escapedForTerminal(directory.path)): there is no such directory, and so no session")
   }
 }
 
@@ -104,7 +115,9 @@ let sessionNames = CompletionKind.custom { words, _, _ in namesOfSessions(words)
 
 /// The same, and the fields by which most actions are looked for.
 let sessionNamesOrMatches = CompletionKind.custom { words, _, _ in
-  namesOfSessions(words) + ["action_type=", "outcome=", "kernel=", "kernel_urn=", "note=", "intent.", "evidence."]
+  // Others put a space behind them.
+  let fields = CompletionShell.requesting == .fish ? ["action_type=", "outcome=", "kernel=", "note=", "via_edge=", "intent.", "evidence."] : []
+  return namesOfSessions(words) + fields
 }
 
 private func namesOfSessions(_ words: [String]) -> [String] {

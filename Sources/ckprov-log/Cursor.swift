@@ -6,7 +6,7 @@ import ProvenanceLog
 struct Cursor {
   private let path: String?
   private var seqs: [String: Int64] = [:]
-  private var isWritten = true
+  private var isWritten = false
 
   /// - Throws: `LogError` `invalidInput` if what is there is no cursor.
   init(_ path: String?) throws(LogError) {

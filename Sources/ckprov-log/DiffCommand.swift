@@ -28,9 +28,11 @@ struct DiffCommand: ParsableCommand {
       let sessions = (try storage.store.getSession(first), try storage.store.getSession(second))
       var screen = Screen(screenOptions)
       let width = ((screen.width ?? 160) - 3) / 2
-      for (index, (old, new)) in zip(header(sessions.0), header(sessions.1)).enumerated() where index == 0 || all || old != new {
-        try sides(old, index == 0 || old == new ? " " : "|", new, width, to: &screen)
-        if index > 0, old != new { differs = true }
+      for ((name, old), (_, new)) in zip(header(sessions.0), header(sessions.1)) {
+        let isSame = old == new || name == "session"
+        if isSame, !all, name != "session" { continue }
+        try sides(padded(name, to: 9) + old.description, isSame ? " " : "|", padded(name, to: 9) + new.description, width, to: &screen)
+        if !isSame { differs = true }
       }
       try screen.line()
       // Both are read once more, side by side.
@@ -44,12 +46,11 @@ struct DiffCommand: ParsableCommand {
     if differs { throw ExitCode(1) }
   }
 
-  private func header(_ session: Session) -> [String] {
-    let rows: [(String, String)] = [
-      ("session", session.sessionID.description), ("label", session.label.description), ("kernel", session.wasAssociatedWith.description),
-      ("action", session.kernelAction.description), ("outcome", session.outcome.description), ("actions", String(session.actionCount)),
+  private func header(_ session: Session) -> [(name: String, text: JSONString)] {
+    [
+      ("session", JSONString(session.sessionID.description)), ("label", session.label), ("kernel", session.wasAssociatedWith),
+      ("action", session.kernelAction), ("outcome", session.outcome), ("actions", JSONString(String(session.actionCount))),
     ]
-    return rows.map { padded($0, to: 9) + $1 }
   }
 
   /// What actions are laid side by side by.
@@ -85,7 +86,7 @@ struct DiffCommand: ParsableCommand {
   }
 
   private func title(_ action: ActionRecord) -> String {
-    let kernel = URN.kernelName(ofURN: action.kernel)
+    let kernel = kernelText(action.kernel)
     return "\(padded(String(action.seq), to: 6, isRight: true)) \(action.sign) \(action.actionType)  \(kernel)"
   }
 

@@ -19,31 +19,43 @@ struct ExportCommand: ParsableCommand {
 
   @OptionGroup var storage: StorageOptions
   @OptionGroup var argument: SessionArgument
-  @Option(name: [.customShort("F"), .long], help: "prov-json, prov-n, turtle, jsonld, csv, jsonl, or html, the page of 'report'.")
+  @Option(
+    name: [.customShort("F", allowingJoined: true), .long], help: "prov-json, prov-n, turtle, jsonld, csv, jsonl, or html, the page of 'report'.")
   var format: Export.Format
-  @Option(name: [.customShort("o"), .long], help: "Writes to this file, at once or not at all.") var output: String?
+  @OptionGroup var output: OutputOption
 
   func run() throws {
     try reporting { () throws(LogError) in
-      var export = Export(try storage.store.getSession(argument.session), as: format)
-      if let output {
-        return try writeExport(export, to: output)
-      }
-      var out = Output()
-      do throws(LogError) {
-        let progress = Progress("actions printed", isPrinting: true)
-        defer { progress.end() }
-        while out.isOpen, let block = try export.next() {
-          try format == .csv ? out.writeShown(block) : out.write(block)
-          progress.update(export.done, of: export.total)
-        }
-      } catch {
-        try out.flush()
-        throw error
-      }
-      try out.flush()
+      try print(Export(try storage.store.getSession(argument.session), as: format), to: output.file, asText: format == .csv)
     }
   }
+}
+
+/// - Parameters:
+///   - path: `nil` for standard output.
+///   - asText: it may hold what would steer a terminal.
+func print(_ export: consuming Export, to path: String?, asText: Bool = false) throws(LogError) {
+  let progress = Progress("actions printed", isPrinting: path == nil)
+  defer { progress.end() }
+  if let path {
+    var file = try OutputFile.create(checked(path), in: DiskFileSystem())
+    while let block = try export.next() {
+      try file.write(block)
+      progress.update(export.done, of: export.total)
+    }
+    return try file.finish()
+  }
+  var out = Output()
+  do throws(LogError) {
+    while out.isOpen, let block = try export.next() {
+      try asText ? out.writeShown(block) : out.write(block)
+      progress.update(export.done, of: export.total)
+    }
+  } catch {
+    try out.flush()
+    throw error
+  }
+  try out.flush()
 }
 
 extension Export.Format: ExpressibleByArgument {}

@@ -23,7 +23,7 @@ struct ImportCommand: ParsableCommand {
 
   @OptionGroup var storage: StorageOptions
   @Flag(help: "Imports every .json file of DIRECTORY (default: the sessions directory) whose session has no log.") var all = false
-  @Argument(help: ArgumentHelp("Session JSON files; with --all, a directory.", valueName: "files")) var files: [String] = []
+  @Argument(help: ArgumentHelp("Session JSON files; with --all, a directory.", valueName: "files"), completion: .file()) var files: [String] = []
 
   func validate() throws {
     if all, files.count > 1 { throw ValidationError("--all takes one directory.") }
@@ -48,6 +48,7 @@ struct ImportCommand: ParsableCommand {
     try reporting { () throws(LogError) in
       if all {
         defer { progress.end() }
+        if files.isEmpty { storage.noteIfMissing() }
         try directory.importAll(from: files.first, progress: progress.update, each: report)
       } else {
         for file in files { try report(Result { () throws(LogError) in try directory.importSession(file) }) }

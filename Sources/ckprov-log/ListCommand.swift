@@ -48,7 +48,7 @@ struct ListCommand: ParsableCommand {
       let names = [session.wasAssociatedWith] + session.kernelsInvolved
       guard names.contains(where: { $0 == JSONString(kernel) || kernelName($0) == kernelName(JSONString(kernel)) }) else { return false }
     }
-    if let label, !session.label.description.contains(label) { return false }
+    if let label, !session.label.description.unicodeScalars.contains(label.unicodeScalars) { return false }
     if let outcome, session.outcome != JSONString(outcome) { return false }
     return (since.map { $0 <= session.startedAt } ?? true) && (until.map { session.startedAt <= $0 } ?? true)
   }

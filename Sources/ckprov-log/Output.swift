@@ -1,3 +1,4 @@
+import ArgumentParser
 import LogFormat
 import LogStorage
 import ProvenanceLog
@@ -68,6 +69,16 @@ struct Output: ~Copyable {
   }
 }
 
+struct OutputOption: ParsableArguments {
+  @Option(
+    name: [.customShort("o", allowingJoined: true), .customLong("output")],
+    help: ArgumentHelp("Writes to this file, at once or not at all; - is standard output.", valueName: "file"), completion: .file())
+  var path: String?
+
+  /// `nil`: standard output.
+  var file: String? { path == "-" ? nil : path }
+}
+
 /// The path of a file that is to be written, or replaced.
 func checked(_ output: String) throws(LogError) -> String {
   if let status = try DiskFileSystem().status(of: output), status.kind != .file {
@@ -129,6 +140,15 @@ func durationText(milliseconds: Int64) -> String {
   case ..<3_600_000: return "\(sign)\(magnitude / 60_000) min \(padded(magnitude / 1000 % 60, 2)) s"
   default: return "\(sign)\(magnitude / 3_600_000) h \(padded(magnitude / 60_000 % 60, 2)) min"
   }
+}
+
+/// The name in a kernel's URN, whole, whatever it holds; any other text as it is.
+func kernelText(_ urn: JSONString) -> String {
+  let (text, prefix) = (urn.description, "ckp://Kernel#")
+  guard text.hasPrefix(prefix) else { return text }
+  let name = text.dropFirst(prefix.count)
+  guard let colon = name.lastIndex(of: ":"), colon > name.startIndex, name[colon...].hasPrefix(":v") else { return String(name) }
+  return String(name[..<colon])
 }
 
 /// Up to `width` columns, cut with an ellipsis, nothing in it that steers a terminal.

@@ -22,7 +22,11 @@ struct Printing: ~Copyable {
     self.cursor = cursor
   }
 
-  mutating func begin() throws(LogError) { try printer.begin(&out) }
+  /// - Throws: also if there is no place for the cursor: what is printed would come again.
+  mutating func begin() throws(LogError) {
+    try cursor?.write()
+    try printer.begin(&out)
+  }
 
   /// What was printed is out, and then the cursor stands behind it.
   mutating func flush() throws(LogError) {

@@ -23,7 +23,7 @@ struct ProjectCommand: ParsableCommand {
   @Argument(
     help: "A session id, the beginning of one that no other has, or @ for the newest.", completion: sessionNames, transform: nameOfSession)
   var session: String?
-  @Option(name: [.customShort("o"), .long], help: "Writes to this file, at once or not at all.") var output: String?
+  @OptionGroup var output: OutputOption
   @Flag(help: "Writes to its place beside the log, where cklib's tools look for it.") var write = false
   @Flag(name: .shortAndLong, help: "Keeps what is in its place up to date.") var follow = false
   @Flag(help: "With --follow: all sessions.") var all = false
@@ -31,13 +31,13 @@ struct ProjectCommand: ParsableCommand {
   func validate() throws {
     guard (session != nil) != all else { throw ValidationError("Name a session, or give --follow --all.") }
     if all, !follow { throw ValidationError("--all goes with --follow.") }
-    if follow, output != nil { throw ValidationError("--follow and --output exclude each other.") }
-    if write, output != nil { throw ValidationError("--write and --output exclude each other.") }
+    if follow, output.path != nil { throw ValidationError("--follow and --output exclude each other.") }
+    if write, output.path != nil { throw ValidationError("--write and --output exclude each other.") }
   }
 
   func run() throws {
     try reporting { () throws(LogError) in
-      if let output { _ = try checked(output) }
+      if let file = output.file { _ = try checked(file) }
       if follow { return try keepViews() }
       switch try storage.store.locate(session!) {
       case .log(let id): try project(id)
@@ -57,12 +57,12 @@ struct ProjectCommand: ParsableCommand {
     var projection = try SessionProjection.open(directory.log(of: id), of: id)
     noteDoubt(id, bytes: projection.bytesInDoubt)
     if write { return try directory.writeView(&projection) }
-    if let output {
-      try directory.checkMayReplace(output, by: projection.session)
+    if let file = output.file {
+      try directory.checkMayReplace(file, by: projection.session)
       let progress = Progress("actions printed")
       defer { progress.end() }
       let total = projection.summary.actionCount
-      return try writeProjection(&projection, to: output, in: DiskFileSystem()) { progress.update($0, of: total) }
+      return try writeProjection(&projection, to: file, in: DiskFileSystem()) { progress.update($0, of: total) }
     }
     var out = Output()
     while out.isOpen, let block = try projection.next() { try out.write(block) }
@@ -74,11 +74,11 @@ struct ProjectCommand: ParsableCommand {
   private func copy(_ entry: SessionStore.Entry) throws(LogError) {
     if write { return }
     let bytes = try readBytes(of: try DiskFileSystem().open(entry.path, for: .reading), at: 0)
-    if let output {
-      try storage.store.directory.checkMayReplace(output, by: entry.session.map { Checkpoint(header: $0.header, summary: $0.summary) })
-      var file = try OutputFile.create(output, in: DiskFileSystem())
-      try bytes.withRawBytes { bytes throws(LogError) in try file.write(bytes) }
-      return try file.finish()
+    if let file = output.file {
+      try storage.store.directory.checkMayReplace(file, by: entry.session.map { Checkpoint(header: $0.header, summary: $0.summary) })
+      var written = try OutputFile.create(file, in: DiskFileSystem())
+      try bytes.withRawBytes { bytes throws(LogError) in try written.write(bytes) }
+      return try written.finish()
     }
     var out = Output()
     try bytes.withRawBytes { bytes throws(LogError) in try out.write(bytes) }

@@ -53,7 +53,7 @@ struct RecordCommand: ParsableCommand {
       valueName: "size"))
   var segmentSize: Size?
   @Flag(help: "Prints a line for each action to standard error.") var live = false
-  @Argument(help: "Default: standard input.") var file: String?
+  @Argument(help: "Default: standard input.", completion: .file()) var file: String?
 
   enum ViewChoice: String, ExpressibleByArgument, CaseIterable {
     case auto, close, never

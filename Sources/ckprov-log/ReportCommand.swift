@@ -16,22 +16,15 @@ struct ReportCommand: ParsableCommand {
 
   @OptionGroup var storage: StorageOptions
   @OptionGroup var argument: SessionArgument
-  @Option(name: [.customShort("o"), .long], help: "The file, written at once or not at all.") var output: String
+  @OptionGroup var output: OutputOption
+
+  func validate() throws {
+    if output.path == nil { throw ValidationError("Name a file with -o; - is standard output.") }
+  }
 
   func run() throws {
     try reporting { () throws(LogError) in
-      try writeExport(Export(try storage.store.getSession(argument.session), as: .html), to: output)
+      try print(Export(try storage.store.getSession(argument.session), as: .html), to: output.file)
     }
   }
-}
-
-func writeExport(_ export: consuming Export, to path: String) throws(LogError) {
-  var file = try OutputFile.create(checked(path), in: DiskFileSystem())
-  let progress = Progress("actions printed")
-  defer { progress.end() }
-  while let block = try export.next() {
-    try file.write(block)
-    progress.update(export.done, of: export.total)
-  }
-  try file.finish()
 }

@@ -43,16 +43,21 @@ struct Screen: ~Copyable {
   /// A line of several pieces, in all no wider than the terminal; nothing in them steers it.
   mutating func line(_ pieces: (String, Style)...) throws(LogError) { try line(pieces) }
 
-  /// The same with a last piece that is shown whole, on as many lines as it takes, each of which begins where it began.
-  mutating func lines(_ pieces: (String, Style)..., whole text: String, _ style: Style = .plain) throws(LogError) {
-    let indent = pieces.reduce(0) { $0 + columns(of: escapedForTerminal($1.0)) }
-    let room = max(20, (width ?? .max) - indent)
+  /// A name and what belongs to it, both whole, on as many lines as they take.
+  mutating func lines(_ name: String, whole text: String) throws(LogError) {
+    let width = width ?? .max
+    var name = escapedForTerminal(name)[...]
+    var indent = columns(of: String(name))
+    // A long name has lines of its own.
+    if indent > 24, indent > width - 24 {
+      indent = 8
+      while !name.isEmpty { try line((wrapped(&name, to: width), .dim)) }
+      name = Substring(String(repeating: " ", count: indent))
+    }
     var rest = escapedForTerminal(text)[...]
-    var isFirst = true
     repeat {
-      let part = wrapped(&rest, to: room)
-      try line((isFirst ? pieces : [(String(repeating: " ", count: indent), .plain)]) + [(part, style)])
-      isFirst = false
+      try line((String(name), .dim), (wrapped(&rest, to: max(20, width - indent)), .plain))
+      name = Substring(String(repeating: " ", count: indent))
     } while !rest.isEmpty
   }
 
@@ -110,23 +115,85 @@ func padded(_ text: String, to width: Int, isRight: Bool = false) -> String {
   return isRight ? space + text : text + space
 }
 
-/// What differs between two states, a line each: a path, and what stood and stands there.
-func differences(_ before: JSONObject, _ after: JSONObject) throws(LogError) -> [(path: String, old: String?, new: String?)] {
-  var (old, new): ([(path: String, text: String)], [(path: String, text: String)]) = ([], [])
-  try JSONValue.object(before).leaves { path, value throws(LogError) in old.append((path, value.shown)) }
-  try JSONValue.object(after).leaves { path, value throws(LogError) in new.append((path, value.shown)) }
-  let news = Dictionary(new.map { ($0.path, $0.text) }, uniquingKeysWith: { $1 })
-  let olds = Set(old.map(\.path))
-  let changed = old.filter { news[$0.path] != $0.text }.map { (path: $0.path, old: $0.text as String?, new: news[$0.path]) }
-  return changed + new.filter { !olds.contains($0.path) }.map { (path: $0.path, old: nil, new: $0.text) }
+/// What differs between two states, a line each: a path, and what stood and stands there. What a state had comes first, in its order.
+func differences(_ before: JSONObject, _ after: JSONObject) throws(LogError) -> [Difference] {
+  var differences = Differences()
+  try differences.compare(.object(before), .object(after), at: "")
+  return differences.changed + differences.added
+}
+
+typealias Difference = (path: String, old: String?, new: String?)
+
+/// Values are laid beside each other where they stand: paths are only shown, since keys may hold dots.
+private struct Differences {
+  var changed: [Difference] = []
+  var added: [Difference] = []
+
+  mutating func compare(_ old: JSONValue, _ new: JSONValue, at path: String) throws(LogError) {
+    switch (old, new) {
+    case (.object(let old), .object(let new)):
+      for (key, value) in old {
+        let path = JSONValue.path(path, key.description)
+        if let other = new[key] { try compare(value, other, at: path) } else { try lose(value, at: path) }
+      }
+      for (key, value) in new where old[key] == nil { try gain(value, at: JSONValue.path(path, key.description)) }
+    case (.array(let old), .array(let new)):
+      for index in 0..<max(old.count, new.count) {
+        let path = JSONValue.path(path, String(index))
+        if index >= new.count {
+          try lose(old[index], at: path)
+        } else if index >= old.count {
+          try gain(new[index], at: path)
+        } else {
+          try compare(old[index], new[index], at: path)
+        }
+      }
+    case _ where !old.isLeaf || !new.isLeaf:
+      try lose(old, at: path)
+      try gain(new, at: path)
+    default:
+      if try old.compactJSON() == new.compactJSON() { return }
+      let (old, new) = shown(old, new)
+      changed.append((path, old, new))
+    }
+  }
+
+  private mutating func lose(_ value: JSONValue, at path: String) throws(LogError) {
+    try value.leaves(at: path) { path, leaf throws(LogError) in changed.append((path, leaf.shown, nil)) }
+  }
+
+  private mutating func gain(_ value: JSONValue, at path: String) throws(LogError) {
+    try value.leaves(at: path) { path, leaf throws(LogError) in added.append((path, nil, leaf.shown)) }
+  }
+
+  /// So that it is seen that they differ: both texts in quotes or none, and what looks the same with its escapes.
+  private func shown(_ old: JSONValue, _ new: JSONValue) -> (String, String) {
+    guard case (.string(let first), .string(let second)) = (old, new) else { return (old.shown, new.shown) }
+    // As Swift compares texts: by how they look.
+    if first.description == second.description { return (old.json, new.json) }
+    return first.isUnclear || second.isUnclear ? ("\"\(first)\"", "\"\(second)\"") : (old.shown, new.shown)
+  }
 }
 
 extension JSONValue {
   /// A text in quotes only where it would be taken for something else.
   fileprivate var shown: String {
     guard case .string(let text) = self else { return matchText }
-    let plain = text.description
-    let isUnclear = plain.isEmpty || plain.first == " " || plain.last == " " || (try? JSONValue(json: plain)) != nil
-    return isUnclear ? "\"\(plain)\"" : plain
+    return text.isUnclear ? "\"\(text)\"" : text.description
+  }
+
+  fileprivate var isLeaf: Bool {
+    switch self {
+    case .object(let object): object.isEmpty
+    case .array(let elements): elements.isEmpty
+    default: true
+    }
+  }
+}
+
+extension JSONString {
+  fileprivate var isUnclear: Bool {
+    let plain = description
+    return plain.isEmpty || plain.first == " " || plain.last == " " || (try? JSONValue(json: plain)) != nil
   }
 }

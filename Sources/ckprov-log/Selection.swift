@@ -16,7 +16,11 @@ struct Selection {
         throw ValidationError("'\(match)' is no match; give FIELD=VALUE, such as outcome=failed or intent.target=prod")
       }
       let (field, value) = (String(match[..<equals]), String(match[match.index(after: equals)...]))
-      if let index = fields.firstIndex(where: { $0.field == field }) { fields[index].values.append(value) } else { fields.append((field, [value])) }
+      if let index = fields.firstIndex(where: { $0.field.utf8.elementsEqual(field.utf8) }) {
+        fields[index].values.append(value)
+      } else {
+        fields.append((field, [value]))
+      }
     }
     self.filter = filter
     self.matches = fields
@@ -39,8 +43,8 @@ struct Selection {
     for (field, values) in matches {
       guard let value = field == "session_id" ? .string(JSONString(session)) : action.value(at: field[...]) else { return false }
       let text = value.matchText
-      let name = field == "kernel" ? URN.parse(JSONString(text)).kernelName?.description : nil
-      guard values.contains(where: { $0.utf8.elementsEqual(text.utf8) || $0 == name }) else { return false }
+      let names = field == "kernel" ? [kernelText(JSONString(text)), URN.parse(JSONString(text)).kernelName?.description ?? text] : []
+      guard values.contains(where: { value in ([text] + names).contains { $0.utf8.elementsEqual(value.utf8) } }) else { return false }
     }
     guard let pattern else { return true }
     return action.hasText { $0.contains(pattern) }
@@ -66,10 +70,10 @@ extension JSONValue {
   }
 
   /// A text as it is, anything else as JSON.
-  var matchText: String {
-    if case .string(let text) = self { return text.description }
-    return (try? compactJSON()).map { String(decoding: $0, as: UTF8.self) } ?? ""
-  }
+  var matchText: String { if case .string(let text) = self { text.description } else { json } }
+
+  /// Compact JSON.
+  var json: String { (try? compactJSON()).map { String(decoding: $0, as: UTF8.self) } ?? "" }
 
   /// Whether some text in it, at any depth, is as asked; keys do not count.
   func hasText(_ isAsked: (String) -> Bool) -> Bool {
@@ -83,13 +87,15 @@ extension JSONValue {
 
   /// Each value that is no object or array, or an empty one, with its path.
   func leaves(at path: String = "", _ body: (String, JSONValue) throws(LogError) -> Void) throws(LogError) {
-    func under(_ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
     switch self {
     case .object(let object) where !object.isEmpty:
-      for (key, value) in object { try value.leaves(at: under(key.description), body) }
+      for (key, value) in object { try value.leaves(at: Self.path(path, key.description), body) }
     case .array(let elements) where !elements.isEmpty:
-      for (index, value) in elements.enumerated() { try value.leaves(at: under(String(index)), body) }
+      for (index, value) in elements.enumerated() { try value.leaves(at: Self.path(path, String(index)), body) }
     default: try body(path, self)
     }
   }
+
+  /// As a match names it.
+  static func path(_ path: String, _ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
 }

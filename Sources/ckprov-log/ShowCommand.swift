@@ -144,7 +144,7 @@ struct ShowCommand: ParsableCommand {
   }
 
   private func print(_ action: ActionRecord, _ seconds: Double, _ attempts: String, to screen: inout Screen) throws(LogError) {
-    let kernel = URN.kernelName(ofURN: action.kernel).description
+    let kernel = kernelText(action.kernel)
     var told = action.outcome == "verified" ? "" : " \(action.outcome)"
     if !attempts.isEmpty { told += " \(attempts)" } else if action.attempt > 1 { told += " (attempt \(action.attempt))" }
     let time = String(action.generatedAt.description.dropFirst(11).prefix(8))
@@ -182,9 +182,9 @@ struct ShowCommand: ParsableCommand {
       try screen.line(
         ("x ", .boldRed), (action.actionType.description, .boldRed), (" failed", .red), ("  seq \(action.seq), attempt \(action.attempt), ", .dim),
         (action.generatedAt.description, .dim))
-      try screen.lines((padded("  kernel", to: 12), .dim), whole: action.kernel.description)
-      if !action.note.isEmpty { try screen.lines((padded("  note", to: 12), .dim), whole: action.note.description) }
-      if let edge = action.viaEdge { try screen.lines((padded("  via edge", to: 12), .dim), whole: edge.description) }
+      try screen.lines(padded("  kernel", to: 12), whole: action.kernel.description)
+      if !action.note.isEmpty { try screen.lines(padded("  note", to: 12), whole: action.note.description) }
+      if let edge = action.viaEdge { try screen.lines(padded("  via edge", to: 12), whole: edge.description) }
       let payloads: [(String, Payload?)] = [
         ("intent", action.intent), ("evidence", action.evidence), ("before", action.beforeState), ("after", action.afterState),
       ]
@@ -192,7 +192,7 @@ struct ShowCommand: ParsableCommand {
         guard let object = try payload?.object() else { continue }
         try screen.line((padded("  \(name)", to: 12), .dim))
         try JSONValue.object(object).leaves { path, value throws(LogError) in
-          try screen.lines((padded("    \(path.isEmpty ? "(empty)" : path)", to: 12) + "  ", .dim), whole: value.matchText)
+          try screen.lines(padded("    \(path.isEmpty ? "(empty)" : path)", to: 12) + "  ", whole: value.matchText)
         }
       }
       try screen.line()

@@ -75,7 +75,9 @@ struct StatsCommand: ParsableCommand {
   private func text(_ tally: Tally) -> String {
     let (names, shown) = (tally.names, 10)
     let rest = names.dropFirst(shown).reduce(tally.other) { $0 + $1.count }
-    let words = names.prefix(shown).map { "\(shortened($0.name, to: 48)) \($0.count)" } + (rest > 0 ? ["others \(rest)"] : [])
+    let words =
+      names.prefix(shown).map { name, count in name == "" ? "\"\" \(count)" : "\(shortened(name, to: 48)) \(count)" }
+      + (rest > 0 ? ["others \(rest)"] : [])
     return words.isEmpty ? "-" : words.joined(separator: ", ")
   }
 
@@ -96,10 +98,11 @@ struct StatsCommand: ParsableCommand {
     let rows = use.sessions.sorted { $0.bytes == $1.bytes ? $0.session.name < $1.session.name : $0.bytes > $1.bytes }.map {
       [escapedForTerminal($0.session.name), sizeText($0.logBytes), sizeText($0.jsonBytes)]
     }
-    return table([["SESSION", "LOG", "JSON"]] + rows, rightAligned: [1, 2]) + [
-      "logs \(sizeText(use.logBytes)), views \(sizeText(use.viewBytes)), kept as JSON \(sizeText(use.legacyBytes)), left over \(sizeText(use.leftoverBytes)), "
-        + "set aside \(sizeText(use.asideBytes)); in all \(sizeText(use.bytes))"
+    let sums = [
+      ("logs", use.logBytes), ("views", use.viewBytes), ("kept as JSON", use.legacyBytes), ("left over", use.leftoverBytes),
+      ("set aside", use.asideBytes), ("in all", use.bytes),
     ]
+    return table([["SESSION", "LOG", "JSON"]] + rows, rightAligned: [1, 2]) + [""] + list(sums.map { ($0, sizeText($1)) }, width: nil)
   }
 }
 

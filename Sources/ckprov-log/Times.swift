@@ -28,8 +28,9 @@ private func time(_ text: String, filledWith rest: String) throws -> Timestamp {
   var start = text.hasSuffix("Z") && text.utf8.count < rest.utf8.count ? String(text.dropLast()) : text
   // As `list` prints it.
   if start.utf8.count > 10, Array(start.utf8)[10] == UInt8(ascii: " ") { start = "\(start.prefix(10))T\(start.dropFirst(11))" }
-  // A month may be shorter than the rest has it.
-  for day in ["\(rest.dropFirst(8).prefix(2))", "30", "29", "28"] where 4...rest.utf8.count ~= start.utf8.count {
+  // Years, months, days, hours, minutes, seconds, and any digits of a fraction. A month may be shorter than the rest has it.
+  let isWhole = [4, 7, 10, 13, 16, 19].contains(start.utf8.count) || 21...rest.utf8.count ~= start.utf8.count
+  for day in ["\(rest.dropFirst(8).prefix(2))", "30", "29", "28"] where isWhole {
     let filled = "\(rest.prefix(8))\(day)\(rest.dropFirst(10))"
     if let timestamp = Timestamp(start + filled.dropFirst(start.count)) { return timestamp }
   }
@@ -38,8 +39,9 @@ private func time(_ text: String, filledWith rest: String) throws -> Timestamp {
 
 private func moment(ago text: Substring, _ now: Timestamp) -> Timestamp? {
   let seconds = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
-  guard let unit = text.last.flatMap({ seconds[String($0)] }), let count = Double(text.dropLast()), count >= 0,
-    count * Double(unit) < 1e12
+  let digits = text.dropLast()
+  guard let unit = text.last.flatMap({ seconds[String($0)] }), digits.utf8.allSatisfy({ 0x30...0x39 ~= $0 || $0 == UInt8(ascii: ".") }),
+    let count = Double(digits), count * Double(unit) < 1e12
   else { return nil }
   return Timestamp(microseconds: now.microseconds - Int64(count * Double(unit) * 1e6))
 }

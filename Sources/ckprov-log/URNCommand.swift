@@ -1,5 +1,6 @@
 import ArgumentParser
 import LogFormat
+import LogStorage
 import ProvenanceLog
 
 /// What `python -m cklib.urn` does, in its words.
@@ -61,7 +62,7 @@ struct URNCommand: ParsableCommand {
         let urn = try URN.build(entityType: JSONString(type), identifier: JSONString(name), version: version.map { JSONString($0) })
         let result = URN.validate(urn)
         isValid = result.isValid
-        try out.line(escapedForTerminal(urn.description))
+        try out.writeShown(urn.description)
         try out.lines("  ERROR: ", result.errors)
       }
       if !isValid { throw ExitCode(65) }
@@ -84,6 +85,11 @@ struct URNCommand: ParsableCommand {
 }
 
 extension Output {
+  /// For a program as it is.
+  fileprivate mutating func writeShown(_ text: String) throws(LogError) {
+    try line(standardOutputIsTerminal() ? escapedForTerminal(text) : text)
+  }
+
   fileprivate mutating func lines(_ title: String, _ messages: [JSONString]) throws(LogError) {
     for message in messages { try line(title + escapedForTerminal(message.description)) }
   }

@@ -174,6 +174,41 @@ struct CatTests {
     #expect(try await !bench.run("cat", "s1", "-o", "verbose").text.contains("\u{1B}"))
   }
 
+  /// As in journalctl, git log and tail.
+  @Test func valuesThatAreJoined() async throws {
+    try await record()
+    #expect(try await bench.run("cat", "s1", "-n1", "-ojson").text == bench.run("cat", "s1", "-n", "1", "-o", "json").text)
+    #expect(try await seqs("s1", "-n2") == [3, 4])
+  }
+
+  /// Two fields that look the same are two.
+  @Test func fieldsAreComparedByTheirCodePoints() async throws {
+    _ = try await bench.record("s", [#"{"action_type":"t","outcome":"verified","intent":{"\u00e9":1,"e\u0301":2}}"#])
+    #expect(try await seqs("s", "intent.\u{e9}=1", "intent.e\u{301}=2") == [1])
+    #expect(try await seqs("s", "intent.\u{e9}=1", "intent.e\u{301}=1") == [])
+  }
+
+  /// A part of a month, a day or an hour is no time: it once was another one.
+  @Test(arguments: [
+    "2026-1", "2026-03-1", "2026-03-14T1", "2026-03-14T20:0", "2026-03-14T20:00:0", "2026-03-14T20:00:02.", "-0x10h", "-1e1s", "-", "-h",
+  ])
+  func unfinishedTimes(_ time: String) async throws {
+    for option in ["--since", "--until"] {
+      let result = try await bench.run("cat", "--all", option, time)
+      #expect(result.status == 64 && result.errors.contains("give a time as"), "\(result.errors)")
+    }
+  }
+
+  @Test func aSessionThatIsNoLogIsNotFollowed() async throws {
+    try await bench.makeLegacy("s", [action("a")])
+    #expect(try await bench.run("cat", "-f", "s").status == 0)
+    try await bench.makeLegacy("open", [action("a")])
+    let open = try String(decoding: bench.bytes(bench.viewPath("open")), as: UTF8.self).replacing(/"ended_at": "[^"]*"/, with: #""ended_at": null"#)
+    try DiskFileSystem().write(Array(open.utf8), to: bench.viewPath("open"))
+    let result = try await bench.run("cat", "-f", "open")
+    #expect(result.status == 65 && result.text == "" && result.errors.contains("'ckprov-log import' makes a log of it"), "\(result.errors)")
+  }
+
   @Test func cursorFileGoesOn() async throws {
     try await record()
     let file = bench.storage.path + "/cursor"
@@ -192,6 +227,8 @@ struct CatTests {
       try program.kill()
     }
     #expect(followed.status != 0)
+    let nowhere = try await bench.run("cat", "s1", "--cursor-file", bench.storage.path + "/none/cursor")
+    #expect(nowhere.status == 66 && nowhere.text == "" && nowhere.errors.contains("/none"), "\(nowhere)")
     for content in ["[1]", "{\"s1\":\"x\"}", "no", "{"] {
       try DiskFileSystem().write(Array(content.utf8), to: file)
       let result = try await bench.run("cat", "s1", "--cursor-file", file)

@@ -126,9 +126,19 @@ struct ImportAllTests {
     #expect(verified.status == 0 && verified.text.split(separator: "\n").count == count, "\(verified.text)")
   }
 
+  /// It can't be found under the name that it is listed with.
+  @Test func aNameThatIsNotUTF8IsNamed() async throws {
+    try await bench.makeLegacy("s", [action("a")])
+    _ = try await bench.shell("mv storage/sessions/s.json storage/sessions/$'caf\\xe9.json'")
+    for command in [["import", "--all"], ["retain"], ["stats", "--disk-usage"]] {
+      let result = try await bench.run(command, input: [])
+      #expect(result.status == 65 && result.errors.contains("is not UTF-8; rename it"), "\(command): \(result)")
+    }
+  }
+
   @Test func nothingToImport() async throws {
     let result = try await Bench().run("import", "--all")
-    #expect(result.status == 0 && result.text == "" && result.errors == "")
+    #expect(result.status == 0 && result.text == "" && result.errors.contains("there is no such directory"), "\(result.errors)")
     let missing = try await bench.run("import", "--all", "\(bench.storage.path)/none")
     #expect(missing.status == 66 && missing.errors.contains("/none: cannot list this directory: No such file or directory"), "\(missing.errors)")
     #expect(try await bench.run("import", "--all", "a", "b").status == 64)

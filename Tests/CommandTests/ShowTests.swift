@@ -51,7 +51,7 @@ struct ShowTests {
                                 ~ attempt 2, seq 3, +0.500 s  n: 1 -> 2
                                 x attempt 3, seq 4, +0.500 s
                                 n: 1 -> 2
-                                name: "1" -> x
+                                name: "1" -> "x"
                                 deep.gone is gone: a b
                                 deep.kept.1 is new: ""
          5  20:00:03  -0.100 s ? check odd (attempt 2)  CK.Test
@@ -127,6 +127,46 @@ struct ShowTests {
     _ = try await bench.record("s", [line])
     let result = try await bench.shell("COLUMNS=80 $C show s")
     #expect(result.text.contains("aaaa\n") && result.text.contains("bbbb\n") && result.text.contains("image:"), "\(result.text)")
+  }
+
+  /// What is compared is what stands in one place: keys may hold dots, and two texts that look the same may differ.
+  @Test(arguments: [
+    (#"{"a.b":1,"a":{"b":2}}"#, #"{"a.b":9,"a":{"b":2}}"#, ["a.b: 1 -> 9"]), (#"{"a.b":1,"a":{"b":2}}"#, #"{"a.b":1,"a":{"b":2}}"#, []),
+    (#"{"a":["x"]}"#, #"{"a":{"0":"x"}}"#, ["a.0 is gone: x", "a.0 is new: x"]), (#"{}"#, #"{"k":1}"#, ["k is new: 1"]),
+    (#"{"f":"\u00e9"}"#, #"{"f":"e\u0301"}"#, [#"f: "\u00e9" -> "e\u0301""#]),
+    (#"{"f":"\ud800"}"#, #"{"f":"\ud801"}"#, [#"f: "\ud800" -> "\ud801""#]),
+    (#"{"f":"x "}"#, #"{"f":"x"}"#, [#"f: "x " -> "x""#]), (#"{"f":"5"}"#, #"{"f":5}"#, [#"f: "5" -> 5"#]),
+    (#"{"f":[]}"#, #"{"f":{}}"#, ["f: [] -> {}"]),
+  ])
+  func whatDiffers(_ before: String, _ after: String, _ expected: [String]) async throws {
+    for (id, state) in [("before", before), ("after", after)] {
+      _ = try await bench.record(id, [#"{"action_type":"t","outcome":"verified","after_state":\#(state)}"#])
+    }
+    _ = try await bench.record("both", [#"{"action_type":"t","outcome":"verified","before_state":\#(before),"after_state":\#(after)}"#])
+    let lines = try await bench.run("show", "both").text.split(separator: "\n").map { $0.drop { $0 == " " } }
+    #expect(Array(lines.drop { !$0.hasPrefix("1 ") }.dropFirst()) == expected.map { $0[...] }, "\(lines)")
+    #expect(try await bench.run("diff", "before", "after").status == (expected.isEmpty ? 0 : 1))
+    #expect(try await bench.run("diff", "before", "before").status == 0)
+  }
+
+  /// All that was recorded of a failure is shown, however long its name is.
+  @Test func longNamesLoseNothing() async throws {
+    let (name, value) = (String(repeating: "upstream-load-balancer.", count: 5), "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    _ = try await bench.record("s", [#"{"action_type":"t","outcome":"failed","evidence":{"\#(name)":"\#(value)"}}"#])
+    for columns in [40, 60, 80, 120] {
+      let text = try await bench.shell("COLUMNS=\(columns) $C show s --failures").text
+      let evidence = text.drop { $0 != "x" }.firstRange(of: "evidence").map { text[$0.upperBound...] } ?? ""
+      #expect(evidence.filter { !" \n".contains($0) }.hasPrefix(name + value), "\(text)")
+    }
+  }
+
+  /// A kernel's name may hold what ends it elsewhere.
+  @Test func kernelsAreNamedWhole() async throws {
+    _ = try await bench.record("s", [#"{"action_type":"t","outcome":"verified","kernel":"a/b:c"}"#])
+    #expect(try await bench.run("show", "s").text.contains("  a/b:c\n"))
+    #expect(try await bench.run("cat", "s", "-oshort").text.contains(" a/b:c t[1]: "))
+    #expect(try await bench.run("cat", "s", "kernel=a/b:c").text.contains("\"seq\":1,"))
+    #expect(try await bench.run("cat", "s", "kernel=a/b").text == "")
   }
 
   /// Never wider than the terminal, which counts wide characters twice.

@@ -292,6 +292,21 @@ struct OverlapTests {
     }
   }
 
+  /// Two sealed ones of which each holds what the other does not: no compaction leaves that. Nothing is passed over, whatever stands beside them.
+  @Test func twoWideOnesThatOverlap() throws {
+    for raw in [[], [0], [1], [2], [1, 2]] as [[Int]] {
+      let disk = known.disk()
+      for (number, file) in known.files.enumerated() where !raw.contains(number) { try disk.remove(known.path(file.name)) }
+      disk.set(known.path(0, isSealed: true), try known.sealed(0..<2))
+      disk.set(known.path(4, isSealed: true), try known.sealed(1..<3))
+      let found = try known.read(disk)
+      #expect(found.error?.code == .corrupt || found.count == known.frames.count, "\(raw): \(found)")
+      #expect(try KnownLog.sessions(on: disk).verify(KnownLog.id).stopsReaders, "\(raw)")
+      let recovery = try KnownLog.sessions(on: disk).recover(KnownLog.id, .salvage)
+      #expect(recovery.kept == 8, "\(raw): \(recovery)")
+    }
+  }
+
   /// A wide one whose index is damaged, and a small one that reaches as far: that one says how the session stands.
   @Test func theEndBesideAWideOneWithoutItsIndex() throws {
     let wideBytes = try known.sealed(0..<3)

@@ -244,6 +244,20 @@ def main(page, view, prefix=None):
         # Choosing by keys and by click.
         driver.find_element(By.ID, "list").click()
         press(Keys.ESCAPE)
+        press(Keys.END)
+        check("last one first", text("#details h2").split()[0], str(actions[-1]["seq"]))
+        press(Keys.ESCAPE, Keys.HOME)
+        check("first one first", text("#details h2").split()[0], str(actions[0]["seq"]))
+        # Who has gone to the details scrolls them, and stays with the action.
+        driver.execute_script("document.getElementById('details').append(Object.assign(document.createElement('p'), { id: 'tall', style: 'height: 5000px' }))")
+        press(Keys.ENTER, Keys.END)
+        for _ in range(100):
+            if driver.execute_script("return document.getElementById('details').scrollTop") == 0:
+                time.sleep(.1)
+        check("details scroll", driver.execute_script("return document.getElementById('details').scrollTop") > 0)
+        check("still chosen", text("#details h2").split()[0], str(actions[0]["seq"]))
+        driver.find_element(By.ID, "list").click()
+        press(Keys.ESCAPE)
         press("j", "j")
         place = min(1, len(actions) - 1)
         check("chosen", text("#details h2").split()[0], str(actions[place]["seq"]))

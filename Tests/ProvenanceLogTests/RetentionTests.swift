@@ -82,6 +82,45 @@ struct RetentionTests {
     #expect(try names == ["a.log"])
   }
 
+  /// The reference went on with a session that has become a log since, or the log has lost its end: what the view holds more is nowhere else.
+  @Test func viewThatHoldsMoreIsSetAside() throws {
+    try closed("a", hoursAgo: 49)
+    let view = "\(storage.sessions.path)/a.json"
+    let more = try disk.bytes(of: view)
+    let log = try storage.log("a")
+    let newest = log.path(of: try #require(try log.segments().last).description)
+    // Without the action and what closed the session.
+    let start = try #require(more.isEmpty ? nil : try disk.bytes(of: newest).firstRange(of: Array(#"{"seq":1,"#.utf8))?.lowerBound)
+    try disk.write(Array(try disk.bytes(of: newest)[..<(start - FrameHeader.size)]), to: newest)
+    try touch(newest, hoursAgo: 49)
+    let report = try storage.sessions.retain(RetentionRules(hours: 48), now: now)
+    #expect(report.removed.count == 1 && report.removed[0].bytes < UInt64(more.count) + 1000, "\(report)")
+    let aside = try #require(try names.first { $0.hasSuffix(".aside") })
+    #expect(try names == [aside] && aside.hasPrefix(".a.json.") && disk.bytes(of: "\(storage.sessions.path)/\(aside)") == more)
+  }
+
+  /// Somebody's file has a log's name: what stands beside it is a session all the same.
+  @Test func legacySessionBesideAFileWithTheNameOfALog() throws {
+    try legacy("a", hoursAgo: 49)
+    try disk.write([1], to: try storage.log("a").path)
+    #expect(try storage.sessions.use().sessions.map(\.jsonBytes) == [2])
+    #expect(try storage.sessions.retain(RetentionRules(hours: 48), now: now).removed.count == 1)
+    #expect(try names == ["a.log"])
+  }
+
+  /// As long as nothing whole says which session a log is, the JSON beside it counts with it.
+  @Test func jsonBesideALogThatCannotBeRead() throws {
+    try closed("a", hoursAgo: 49)
+    let log = try storage.log("a")
+    try disk.write([], to: log.path(of: try #require(try log.segments().first).description))
+    let size = try #require(try disk.status(of: "\(storage.sessions.path)/a.json")).size
+    #expect(try storage.sessions.use().sessions.map(\.jsonBytes) == [size])
+    try touch(log.path(of: try #require(try log.segments().first).description), hoursAgo: 49)
+    let report = try storage.sessions.retain(RetentionRules(hours: 48), now: now)
+    #expect(report.removed.map(\.bytes) == [0], "\(report)")
+    #expect(try names.count { $0.hasSuffix(".aside") } == 1)
+  }
+
   /// It was renamed, and then could not be deleted, now or ever.
   @Test func logWithADirectoryInItStaysWhole() throws {
     try closed("a", hoursAgo: 49)

@@ -67,19 +67,26 @@ extension SessionsDirectory {
         case .log(let id):
           // As long as it is not known what the log is, the JSON beside it is left alone.
           let hasJSON = legacy.remove(id.description) != nil
-          guard let use = try log(of: id).use() else { continue }
+          guard let use = try log(of: id).use() else {
+            // What is there is no log.
+            if hasJSON, try fileSystem.status(of: logPath(id)) != nil { legacy.insert(id.description) }
+            continue
+          }
           var viewBytes: UInt64 = 0
           if !use.isStarted {
             // Beside a log that was never started it is a session.
             if hasJSON { legacy.insert(id.description) }
           } else if hasJSON, let json = try fileSystem.status(of: viewPath(id)), json.kind == .file {
             let kind = min(use.modified, json.modified) < limit ? try jsonKind(of: id, try knownHeader(of: id)) : .view
-            if kind == .view { viewBytes = json.size }
-            if kind == .another { legacy.insert(id.description) }
+            if kind == .another { legacy.insert(id.description) } else { viewBytes = json.size }
           }
           uses.append(DiskUse(session: session, modified: use.modified, logBytes: use.bytes, jsonBytes: viewBytes, isStarted: use.isStarted))
         case .legacy(let name):
-          guard legacy.contains(name), let status = try fileSystem.status(of: legacyPath(name)), status.kind == .file else { continue }
+          guard legacy.contains(name) else { continue }
+          guard let status = try fileSystem.status(of: legacyPath(name)), status.kind == .file else {
+            try checkIsText(name)
+            continue
+          }
           uses.append(DiskUse(session: session, modified: status.modified, logBytes: 0, jsonBytes: status.size, isStarted: true))
         }
       } catch {
@@ -88,6 +95,12 @@ extension SessionsDirectory {
       }
     }
     return uses
+  }
+
+  /// A name that is not UTF-8 was listed with other characters, under which nothing is found.
+  func checkIsText(_ name: String) throws(LogError) {
+    guard name.unicodeScalars.contains("\u{FFFD}") else { return }
+    throw LogError(.invalidInput, "the name of this file is not UTF-8; rename it", path: legacyPath(name))
   }
 
   package func legacyPath(_ name: String) -> String { LogStorage.path(path, "\(name).json") }

@@ -68,7 +68,10 @@ extension SessionsDirectory {
     let file = LogStorage.path(place ?? path, "\(name).json")
     let outline: ViewOutline
     // Removed since it was listed.
-    do throws(LogError) { outline = try ViewOutline(file, in: fileSystem) } catch let error where error.code == .notFound { return nil }
+    do throws(LogError) { outline = try ViewOutline(file, in: fileSystem) } catch let error where error.code == .notFound {
+      try checkIsText(name)
+      return nil
+    }
     if let id = outline.sessionID {
       guard place != nil || id.description == name else {
         throw LogError(
@@ -122,7 +125,10 @@ extension SessionsDirectory {
       for name in try fileSystem.names(in: log.path) { try fileSystem.setModificationTime(of: log.path(of: name), to: modified) }
       return ImportedLog(path: path, session: Checkpoint(header: legacy.header, summary: builder.summary.summary), made: made)
     } catch {
-      try? builder.log.delete()
+      let log = builder.log
+      // It may be the files that it holds open that are too many.
+      _ = consume builder
+      try? log.delete()
       throw error
     }
   }

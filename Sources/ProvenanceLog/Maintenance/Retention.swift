@@ -95,7 +95,7 @@ extension SessionsDirectory {
             report.inUse.append(candidate.session)
             continue
           }
-          batch.append(Removal(use: candidate, rule: rule, locks: locks))
+          batch.append(Removal(use: candidate, bytes: candidate.bytes - (try bytesSetAside(candidate)), rule: rule, locks: locks))
           report.forget(candidate)
           if batch.count == Removal.batchMax { remove(&batch, isDryRun: isDryRun, &report) }
         } catch {
@@ -140,7 +140,10 @@ extension SessionsDirectory {
         if use.jsonBytes > 0, (try? fileSystem.status(of: legacyPath(use.session.name))) == nil { report.bytesLeft -= use.jsonBytes }
         report.failures.append((use.session, error))
       } else {
-        report.removed.append(.init(session: use.session, lastWritten: use.lastWritten, bytes: use.bytes, rule: removal.rule))
+        // A creation that did not finish was no session.
+        if use.isStarted {
+          report.removed.append(.init(session: use.session, lastWritten: use.lastWritten, bytes: removal.bytes, rule: removal.rule))
+        }
       }
     }
     batch = []
@@ -159,7 +162,7 @@ extension SessionsDirectory {
       do throws(LogError) { try fileSystem.syncDirectory(path) } catch { each { _ throws(LogError) in throw error } }
     }
     var aside: [SessionID: LogDirectory] = [:]
-    var headers: [SessionID: SessionHeader] = [:]
+    var known: [SessionID: KnownSession] = [:]
     var started: Set<SessionID> = []
     each { session throws(LogError) in
       switch session {
@@ -169,8 +172,8 @@ extension SessionsDirectory {
         // Beside a log that was never started the JSON is a session.
         guard try !log.segments().isEmpty else { return }
         started.insert(id)
-        headers[id] = try knownHeader(of: id)
-        try takeView(of: id, headers[id])
+        known[id] = KnownSession(header: try knownHeader(of: id), state: try? log.state(of: id).checkpoint)
+        try takeView(of: id, known[id])
       case .legacy(let name): try fileSystem.remove(legacyPath(name))
       }
     }
@@ -181,7 +184,7 @@ extension SessionsDirectory {
       try fileSystem.rename(logPath(id), to: removed.path)
       aside[id] = removed
       // Somebody may have written it again meanwhile; who does so from now on finds the log gone, and takes it back.
-      if started.contains(id) { try takeView(of: id, headers[id]) }
+      if started.contains(id) { try takeView(of: id, known[id]) }
     }
     sync()
     each { session throws(LogError) in
@@ -201,15 +204,31 @@ extension SessionsDirectory {
     }
   }
 
-  /// A view that outlived its log would look like a session. One that is not known to be the view, since nothing in the log is whole that says so, may be all
-  /// that is left of it: it is set aside.
-  private func takeView(of id: SessionID, _ header: SessionHeader?) throws(LogError) {
+  /// A view that outlived its log would look like a session. What may be all that is left of it is set aside: one that holds more than its log, or that is not
+  /// known to be the view, since nothing in the log is whole that says so.
+  private func takeView(of id: SessionID, _ session: KnownSession?) throws(LogError) {
     guard try fileSystem.status(of: viewPath(id))?.kind == .file else { return }
-    switch try jsonKind(of: id, header) {
-    case .view: try fileSystem.remove(viewPath(id))
-    case .claimed: try fileSystem.rename(viewPath(id), to: asidePath("\(id).json", "aside"))
+    switch try jsonKind(of: id, session?.header) {
+    case .view:
+      let holdsMore = if let state = session?.state { try viewHoldsMore(than: state) } else { false }
+      try holdsMore ? setViewAside(id) : fileSystem.remove(viewPath(id))
+    case .claimed: try setViewAside(id)
     case .another: break
     }
+  }
+
+  private func setViewAside(_ id: SessionID) throws(LogError) { try fileSystem.rename(viewPath(id), to: asidePath("\(id).json", "aside")) }
+
+  /// Of a session's JSON, what a removal would set aside.
+  private func bytesSetAside(_ use: DiskUse) throws(LogError) -> UInt64 {
+    guard case .log(let id) = use.session, use.jsonBytes > 0, use.isStarted else { return 0 }
+    let isSetAside =
+      switch try jsonKind(of: id, try knownHeader(of: id)) {
+      case .claimed: true
+      case .view: if let state = try? log(of: id).state(of: id).checkpoint { try viewHoldsMore(than: state) } else { false }
+      case .another: false
+      }
+    return isSetAside ? use.jsonBytes : 0
   }
 
   // MARK: One session
@@ -273,9 +292,17 @@ extension SessionsDirectory {
   private func lock(_ log: LogDirectory) throws(LogError) -> [LogLock] { [try LogLock(.writer, of: log), try LogLock(.maintainer, of: log)] }
 }
 
+/// What was read of a log before it goes.
+private struct KnownSession {
+  let header: SessionHeader?
+  let state: Checkpoint?
+}
+
 /// A session that is to go, kept from all others.
 private struct Removal {
   let use: DiskUse
+  /// What it frees.
+  let bytes: UInt64
   let rule: RetentionReport.Rule
   let locks: [LogLock]
 

@@ -130,6 +130,8 @@ private struct Verifier {
     guard stopsReaders, ![.sealedIndex, .sealedTrailer].contains(damage.cause) else { return }
     noteIndex()
     canCompare = false
+    // The session's start may be what is lost.
+    if summary.header == nil, let (checkpoint, _) = firstCheckpoint { summary = SummaryBuilder(checkpoint) }
   }
 
   mutating func take(_ frame: FrameHeader, _ reader: inout LogReader) throws(LogError) {
@@ -175,6 +177,8 @@ private struct Verifier {
     }
     // Behind damage the start of the session may be known from a checkpoint alone.
     let isStart = frame.kind == .sessionStarted && summary.header == nil
+    // Until a checkpoint says what session it is.
+    if !canCompare, summary.header == nil, frame.kind == .action || frame.kind == .sessionClosed { return }
     try summary.apply(frame.kind, payload: payload, trustingCheckpoint: !canCompare && !isStart)
     if frame.kind == .sessionStarted {
       if let (checkpoint, offset) = firstCheckpoint, canCompare, !summary.agrees(with: checkpoint) {
