@@ -275,16 +275,17 @@ private struct BlockReader {
     self.size = size
   }
 
-  /// Where the next of these bytes begin, if they do.
+  /// Where the next of these bytes begin, if they do. Holes are passed over.
   mutating func find(_ word: [UInt8], from start: UInt64) throws(LogError) -> UInt64? {
     var at = start
     while at + UInt64(word.count) <= size {
-      let window = Array(try bytes(at: at, count: 1 << 12))
+      let window = try bytes(at: at, count: 1 << 16)
       guard window.count >= word.count else { return nil }
-      for index in 0...(window.count - word.count) where window[index] == word[0] {
-        if window[index..<(index + word.count)].elementsEqual(word) { return at + UInt64(index) }
-      }
+      if let found = window.firstRange(of: word) { return at + UInt64(found.lowerBound - window.startIndex) }
       at += UInt64(window.count - word.count + 1)
+      guard window.allSatisfy({ $0 == 0 }) else { continue }
+      guard let data = try file.nextData(from: at) else { return nil }
+      at = max(at, data)
     }
     return nil
   }
