@@ -221,67 +221,72 @@ private func readIndex(of file: any File) throws(LogError) -> SealedIndex {
   }
 }
 
-/// The chunks of a sealed file without its index, by their own lengths. What stands between two of them and is none counts as one that can't be unpacked.
+/// The chunks of a sealed file without its index, by their own lengths. All that stands between two of them counts as one that can't be unpacked.
 private func findChunks(in file: any File) throws(LogError) -> [ChunkEntry] {
-  var reader = BlockReader(file, size: try file.status().size)
+  var search = ChunkSearch(file, size: try file.status().size)
   var chunks: [ChunkEntry] = []
-  var (rawOffset, offset) = (UInt64(0), UInt64(0))
-  // What was made to look like chunks costs no more than the file is long.
-  var blocks = Int(clamping: reader.size / 8) + 1024
-  var count = 0
-  while chunks.count < SealedIndex.chunkCountMax {
-    if let chunk = try findChunk(at: offset, rawOffset, &reader, &blocks) {
+  // Where the last chunk ends, and the place that is looked at.
+  var (rawOffset, end, offset) = (UInt64(0), UInt64(0), UInt64(0))
+  while chunks.count + 1 < SealedIndex.chunkCountMax {
+    let damaged = end < offset ? ChunkEntry(damagedAt: rawOffset, end, fileSize: offset - end) : nil
+    if let chunk = try search.chunk(at: offset, rawOffset + UInt64(damaged?.rawSize ?? 0)) {
+      if let damaged { chunks.append(damaged) }
       chunks.append(chunk)
-      count = chunks.count
-      rawOffset += UInt64(chunk.rawSize)
+      rawOffset = chunk.rawOffset + UInt64(chunk.rawSize)
       offset += UInt64(chunk.fileSize)
-      continue
+      end = offset
+    } else if let next = try search.find(LZ4FrameHeader.magic, from: offset + 1) {
+      offset = next
+    } else {
+      break
     }
-    guard blocks > 0, let next = try reader.find(LZ4FrameHeader.magic, from: offset + 1) else { break }
-    chunks.append(ChunkEntry(damagedAt: rawOffset, offset, fileSize: next - offset))
-    rawOffset += UInt64(chunks[chunks.count - 1].rawSize)
-    offset = next
   }
   // Behind the last one stands the index.
-  return Array(chunks.prefix(count))
+  return chunks
 }
 
-private func findChunk(at offset: UInt64, _ rawOffset: UInt64, _ reader: inout BlockReader, _ blocks: inout Int) throws(LogError) -> ChunkEntry? {
-  guard let header = LZ4FrameHeader(try reader.bytes(at: offset, count: LZ4FrameHeader.size)), let rawSize = Int(exactly: header.contentSize),
-    rawSize <= FrameHeader.payloadSizeMax * 2
-  else { return nil }
-  let endMax = offset + UInt64(ChunkEntry.fileSizeMax(rawSize: rawSize))
-  var end = offset + UInt64(LZ4FrameHeader.size)
-  var isLast = false
-  while !isLast {
-    blocks -= 1
-    guard blocks > 0, end <= endMax, let block = LZ4FrameHeader.blockSize(try reader.bytes(at: end, count: 4)) else { return nil }
-    end += 4 + UInt64(block)
-    isLast = block == 0
-  }
-  end += UInt64(LZ4FrameHeader.checksumSize)
-  return end <= reader.size ? ChunkEntry(rawOffset, rawSize: header.contentSize, offset, fileSize: end - offset) : nil
-}
-
-/// A few bytes here and there, forwards, out of larger reads.
-private struct BlockReader {
+/// What was made to look like chunks costs no more than the file is long: bytes are looked through once, in larger reads, and what they say is followed by
+/// reads of a few bytes, of which there are a bounded number.
+private struct ChunkSearch {
   private let file: any File
-  let size: UInt64
+  private let size: UInt64
   private var block: [UInt8] = []
   private var start: UInt64 = 0
+  private var readsLeft: Int
 
   init(_ file: any File, size: UInt64) {
     self.file = file
     self.size = size
+    readsLeft = Int(clamping: size / 8) + 1024
+  }
+
+  /// The chunk that begins there; `nil` if none does.
+  mutating func chunk(at offset: UInt64, _ rawOffset: UInt64) throws(LogError) -> ChunkEntry? {
+    try load(offset, count: LZ4FrameHeader.size)
+    guard let header = LZ4FrameHeader(try bytes(at: offset, count: LZ4FrameHeader.size)), let rawSize = Int(exactly: header.contentSize),
+      rawSize <= FrameHeader.payloadSizeMax * 2
+    else { return nil }
+    let endMax = offset + UInt64(ChunkEntry.fileSizeMax(rawSize: rawSize))
+    var end = offset + UInt64(LZ4FrameHeader.size)
+    var isLast = false
+    while !isLast {
+      readsLeft -= 1
+      guard readsLeft > 0, end <= endMax, let block = LZ4FrameHeader.blockSize(try bytes(at: end, count: 4)) else { return nil }
+      end += 4 + UInt64(block)
+      isLast = block == 0
+    }
+    end += UInt64(LZ4FrameHeader.checksumSize)
+    return end <= size ? ChunkEntry(rawOffset, rawSize: header.contentSize, offset, fileSize: end - offset) : nil
   }
 
   /// Where the next of these bytes begin, if they do. Holes are passed over.
-  mutating func find(_ word: [UInt8], from start: UInt64) throws(LogError) -> UInt64? {
-    var at = start
-    while at + UInt64(word.count) <= size {
-      let window = try bytes(at: at, count: 1 << 16)
+  mutating func find(_ word: [UInt8], from place: UInt64) throws(LogError) -> UInt64? {
+    var at = place
+    while readsLeft > 0, at + UInt64(word.count) <= size {
+      try load(at, count: word.count)
+      let window = block.dropFirst(Int(at - start))
       guard window.count >= word.count else { return nil }
-      if let found = window.firstRange(of: word) { return at + UInt64(found.lowerBound - window.startIndex) }
+      if let found = window.firstRange(of: word) { return start + UInt64(found.lowerBound) }
       at += UInt64(window.count - word.count + 1)
       guard window.allSatisfy({ $0 == 0 }) else { continue }
       guard let data = try file.nextData(from: at) else { return nil }
@@ -290,13 +295,18 @@ private struct BlockReader {
     return nil
   }
 
+  private func isLoaded(_ offset: UInt64, count: Int) -> Bool { offset >= start && offset + UInt64(count) <= start + UInt64(block.count) }
+
+  private mutating func load(_ offset: UInt64, count: Int) throws(LogError) {
+    guard !isLoaded(offset, count: count) else { return }
+    block = try readBytes(of: file, at: offset, count: Int(min(1 << 16, size > offset ? size - offset : 0)))
+    start = offset
+  }
+
   /// Fewer at the end of the file.
-  mutating func bytes(at offset: UInt64, count: Int) throws(LogError) -> ArraySlice<UInt8> {
-    if offset < start || offset + UInt64(count) > start + UInt64(block.count) {
-      block = try readBytes(of: file, at: offset, count: Int(min(1 << 16, size > offset ? size - offset : 0)))
-      start = offset
-    }
-    return block.dropFirst(Int(offset - start)).prefix(count)
+  private func bytes(at offset: UInt64, count: Int) throws(LogError) -> ArraySlice<UInt8> {
+    if isLoaded(offset, count: count) { return block.dropFirst(Int(offset - start)).prefix(count) }
+    return try readBytes(of: file, at: offset, count: Int(min(UInt64(count), size > offset ? size - offset : 0)))[...]
   }
 }
 

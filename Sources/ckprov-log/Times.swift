@@ -11,7 +11,7 @@ import ProvenanceLog
 @Sendable func endOfTime(_ text: String) throws -> Timestamp { try time(text, filledWith: "9999-12-31T23:59:59.999999Z") }
 
 let timeHelp = """
-  Times are in UTC: YYYY-MM-DDTHH:MM:SS.ffffffZ, or the beginning of that, such as a day, or with a space for the T; today, yesterday, now; or how long ago, as in -90s, -15m, -2h, -3d, -1w.
+  Times are in UTC: YYYY-MM-DDTHH:MM:SS.ffffffZ, or its first parts, such as a day, or with a space for the T; today, yesterday, now; or how long ago, as in -90s, -15m, -2h, -3d, -1w.
   """
 
 private func time(_ text: String, filledWith rest: String) throws -> Timestamp {
@@ -34,7 +34,7 @@ private func time(_ text: String, filledWith rest: String) throws -> Timestamp {
     let filled = "\(rest.prefix(8))\(day)\(rest.dropFirst(10))"
     if let timestamp = Timestamp(start + filled.dropFirst(start.count)) { return timestamp }
   }
-  throw ValidationError("give a time as YYYY-MM-DDTHH:MM:SS.ffffffZ or its beginning, today, yesterday, now, or how long ago, as in -2h")
+  throw ValidationError("give a time as YYYY-MM-DDTHH:MM:SS.ffffffZ or its first parts, today, yesterday, now, or how long ago, as in -2h")
 }
 
 private func moment(ago text: Substring, _ now: Timestamp) -> Timestamp? {

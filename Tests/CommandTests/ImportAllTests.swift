@@ -136,6 +136,21 @@ struct ImportAllTests {
     }
   }
 
+  /// What stands in a log under such a name could not be removed with it.
+  @Test func aLogWithANameThatIsNotUTF8Stays() async throws {
+    try await bench.makeLegacy("s", [action("a")])
+    #expect(try await bench.run("import", "--all").status == 0)
+    _ = try await bench.shell("touch storage/sessions/s.log/$'caf\\xe9'")
+    let result = try await bench.run("retain", "--keep", "0")
+    #expect(result.status == 65 && result.errors.contains("s.log/caf\u{FFFD}: the name of this file is not UTF-8; rename it"), "\(result)")
+    #expect(try bench.names.contains("s.log"))
+    // Of another directory it is the path there that is named.
+    let directory = try await moveAway()
+    _ = try await bench.shell("touch \(directory)/$'caf\\xe9.json'")
+    let imported = try await bench.run("import", "--all", directory)
+    #expect(imported.status == 65 && imported.errors.contains("\(directory)/caf\u{FFFD}.json: the name"), "\(imported)")
+  }
+
   @Test func nothingToImport() async throws {
     let result = try await Bench().run("import", "--all")
     #expect(result.status == 0 && result.text == "" && result.errors.contains("there is no such directory"), "\(result.errors)")

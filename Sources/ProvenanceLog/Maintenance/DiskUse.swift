@@ -84,7 +84,7 @@ extension SessionsDirectory {
         case .legacy(let name):
           guard legacy.contains(name) else { continue }
           guard let status = try fileSystem.status(of: legacyPath(name)), status.kind == .file else {
-            try checkIsText(name)
+            try checkIsText(legacyPath(name))
             continue
           }
           uses.append(DiskUse(session: session, modified: status.modified, logBytes: 0, jsonBytes: status.size, isStarted: true))
@@ -98,9 +98,9 @@ extension SessionsDirectory {
   }
 
   /// A name that is not UTF-8 was listed with other characters, under which nothing is found.
-  func checkIsText(_ name: String) throws(LogError) {
-    guard name.unicodeScalars.contains("\u{FFFD}") else { return }
-    throw LogError(.invalidInput, "the name of this file is not UTF-8; rename it", path: legacyPath(name))
+  func checkIsText(_ path: String) throws(LogError) {
+    guard path.unicodeScalars.contains("\u{FFFD}") else { return }
+    throw LogError(.invalidInput, "the name of this file is not UTF-8; rename it", path: path)
   }
 
   package func legacyPath(_ name: String) -> String { LogStorage.path(path, "\(name).json") }

@@ -69,7 +69,7 @@ extension SessionsDirectory {
     let outline: ViewOutline
     // Removed since it was listed.
     do throws(LogError) { outline = try ViewOutline(file, in: fileSystem) } catch let error where error.code == .notFound {
-      try checkIsText(name)
+      try checkIsText(file)
       return nil
     }
     if let id = outline.sessionID {

@@ -95,7 +95,7 @@ extension SessionsDirectory {
             report.inUse.append(candidate.session)
             continue
           }
-          batch.append(Removal(use: candidate, bytes: candidate.bytes - (try bytesSetAside(candidate)), rule: rule, locks: locks))
+          batch.append(Removal(use: candidate, bytes: try bytes(freedBy: candidate), rule: rule, locks: locks))
           report.forget(candidate)
           if batch.count == Removal.batchMax { remove(&batch, isDryRun: isDryRun, &report) }
         } catch {
@@ -163,7 +163,6 @@ extension SessionsDirectory {
     }
     var aside: [SessionID: LogDirectory] = [:]
     var known: [SessionID: KnownSession] = [:]
-    var started: Set<SessionID> = []
     each { session throws(LogError) in
       switch session {
       case .log(let id):
@@ -171,9 +170,9 @@ extension SessionsDirectory {
         try checkCanBeDeleted(log)
         // Beside a log that was never started the JSON is a session.
         guard try !log.segments().isEmpty else { return }
-        started.insert(id)
-        known[id] = KnownSession(header: try knownHeader(of: id), state: try? log.state(of: id).checkpoint)
-        try takeView(of: id, known[id])
+        let session = try self.known(id)
+        known[id] = session
+        try takeView(of: id, session)
       case .legacy(let name): try fileSystem.remove(legacyPath(name))
       }
     }
@@ -184,7 +183,7 @@ extension SessionsDirectory {
       try fileSystem.rename(logPath(id), to: removed.path)
       aside[id] = removed
       // Somebody may have written it again meanwhile; who does so from now on finds the log gone, and takes it back.
-      if started.contains(id) { try takeView(of: id, known[id]) }
+      if let session = known[id] { try takeView(of: id, session) }
     }
     sync()
     each { session throws(LogError) in
@@ -199,36 +198,48 @@ extension SessionsDirectory {
   /// Else it would be gone for readers, and left over for ever.
   private func checkCanBeDeleted(_ log: LogDirectory) throws(LogError) {
     for directory in [path, log.path] { try fileSystem.checkIsWritable(directory) }
-    for name in try fileSystem.names(in: log.path) where try fileSystem.status(of: log.path(of: name))?.kind == .directory {
-      throw LogError(.io, "a directory is no part of a log; move it away", path: log.path(of: name))
-    }
-  }
-
-  /// A view that outlived its log would look like a session. What may be all that is left of it is set aside: one that holds more than its log, or that is not
-  /// known to be the view, since nothing in the log is whole that says so.
-  private func takeView(of id: SessionID, _ session: KnownSession?) throws(LogError) {
-    guard try fileSystem.status(of: viewPath(id))?.kind == .file else { return }
-    switch try jsonKind(of: id, session?.header) {
-    case .view:
-      let holdsMore = if let state = session?.state { try viewHoldsMore(than: state) } else { false }
-      try holdsMore ? setViewAside(id) : fileSystem.remove(viewPath(id))
-    case .claimed: try setViewAside(id)
-    case .another: break
-    }
-  }
-
-  private func setViewAside(_ id: SessionID) throws(LogError) { try fileSystem.rename(viewPath(id), to: asidePath("\(id).json", "aside")) }
-
-  /// Of a session's JSON, what a removal would set aside.
-  private func bytesSetAside(_ use: DiskUse) throws(LogError) -> UInt64 {
-    guard case .log(let id) = use.session, use.jsonBytes > 0, use.isStarted else { return 0 }
-    let isSetAside =
-      switch try jsonKind(of: id, try knownHeader(of: id)) {
-      case .claimed: true
-      case .view: if let state = try? log(of: id).state(of: id).checkpoint { try viewHoldsMore(than: state) } else { false }
-      case .another: false
+    for name in try fileSystem.names(in: log.path) {
+      let path = log.path(of: name)
+      guard let status = try fileSystem.status(of: path) else {
+        try checkIsText(path)
+        continue
       }
-    return isSetAside ? use.jsonBytes : 0
+      guard status.kind != .directory else { throw LogError(.io, "a directory is no part of a log; move it away", path: path) }
+    }
+  }
+
+  /// A view that outlived its log would look like a session.
+  private func takeView(of id: SessionID, _ session: KnownSession) throws(LogError) {
+    guard try fileSystem.status(of: viewPath(id))?.kind == .file else { return }
+    switch try fate(ofViewOf: id, session) {
+    case .removed: try fileSystem.remove(viewPath(id))
+    case .setAside: try fileSystem.rename(viewPath(id), to: asidePath("\(id).json", "aside"))
+    case .left: break
+    }
+  }
+
+  private enum ViewFate { case removed, setAside, left }
+
+  /// What becomes of the JSON beside a log that goes. What may be all that is left of the session is set aside: a view that holds more than its log, or one
+  /// that is not known to be the view, since nothing in the log is whole that says so.
+  private func fate(ofViewOf id: SessionID, _ session: KnownSession) throws(LogError) -> ViewFate {
+    switch try jsonKind(of: id, session.header) {
+    case .view:
+      let holdsMore = if let state = session.state { try viewHoldsMore(than: state) } else { false }
+      return holdsMore ? .setAside : .removed
+    case .claimed: return .setAside
+    case .another: return .left
+    }
+  }
+
+  private func known(_ id: SessionID) throws(LogError) -> KnownSession {
+    KnownSession(header: try knownHeader(of: id), state: try? log(of: id).state(of: id).checkpoint)
+  }
+
+  /// A view that is set aside takes its room as before.
+  private func bytes(freedBy use: DiskUse) throws(LogError) -> UInt64 {
+    guard case .log(let id) = use.session, use.jsonBytes > 0, use.isStarted else { return use.bytes }
+    return try fate(ofViewOf: id, known(id)) == .setAside ? use.bytes - use.jsonBytes : use.bytes
   }
 
   // MARK: One session
