@@ -32,8 +32,12 @@ struct SalvageTests {
       #expect(sequences == known.frames.map(\.header.sequence).filter { !gone.contains($0) }, "\(number), \(lost)")
       let first = known.segments[number].header.firstSequence
       #expect(damaged.contains(first..<first + UInt64(lost)), "\(number), \(lost): \(damaged)")
-      // Which session it is, a checkpoint or the start must say.
       let lostActions = frames[..<lost].count { $0.header.kind == .action }
+      let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
+      #expect(verification.actions == 8 - UInt64(lostActions), "\(number), \(lost): \(verification)")
+      // Of what is whole nothing is named, although nothing may say any more which session it is.
+      #expect(!verification.problems.contains { $0.cause == .record }, "\(number), \(lost): \(verification)")
+      // A later checkpoint, or the start, says it.
       let recovery = try KnownLog.sessions(on: disk).recover(KnownLog.id, .salvage)
       #expect(recovery.kept == 8 - UInt64(lostActions), "\(number), \(lost): \(recovery)")
     }

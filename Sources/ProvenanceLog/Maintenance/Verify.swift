@@ -130,8 +130,6 @@ private struct Verifier {
     guard stopsReaders, ![.sealedIndex, .sealedTrailer].contains(damage.cause) else { return }
     noteIndex()
     canCompare = false
-    // The session's start may be what is lost.
-    if summary.header == nil, let (checkpoint, _) = firstCheckpoint { summary = SummaryBuilder(checkpoint) }
   }
 
   mutating func take(_ frame: FrameHeader, _ reader: inout LogReader) throws(LogError) {
