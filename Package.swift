@@ -56,7 +56,7 @@ let package = Package(
     .testTarget(
       name: "ProvenanceModelTests", dependencies: ["ProvenanceModel", "TestSupport"], exclude: ["reference_text.py"], swiftSettings: strict),
     .testTarget(
-      name: "LogFormatTests", dependencies: ["LogFormat", "LogStorage", "ProvenanceLog", "CChecksum", "TestSupport"], swiftSettings: strict),
+      name: "LogFormatTests", dependencies: ["LogFormat", "LogStorage", "ProvenanceLog", "CChecksum", "CText", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "LogStorageTests", dependencies: ["LogStorage", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "ProvenanceLogTests", dependencies: ["ProvenanceLog", "LogStorage", "LogFormat", "TestSupport"], swiftSettings: strict),
     .testTarget(

@@ -6,11 +6,14 @@ package struct FrameKind: RawRepresentable, Sendable, Hashable {
 
   package init(rawValue: UInt8) { self.rawValue = rawValue }
 
-  package static let sessionStarted = FrameKind(rawValue: 1)
-  package static let action = FrameKind(rawValue: 2)
-  package static let sessionClosed = FrameKind(rawValue: 3)
-  package static let checkpoint = FrameKind(rawValue: 4)
-  package static let mark = FrameKind(rawValue: 5)
+  // Computed, and compared by a function of their own: other modules would look up what the compiler makes, at each frame.
+  package static var sessionStarted: FrameKind { FrameKind(rawValue: 1) }
+  package static var action: FrameKind { FrameKind(rawValue: 2) }
+  package static var sessionClosed: FrameKind { FrameKind(rawValue: 3) }
+  package static var checkpoint: FrameKind { FrameKind(rawValue: 4) }
+  package static var mark: FrameKind { FrameKind(rawValue: 5) }
+
+  package static func == (a: FrameKind, b: FrameKind) -> Bool { a.rawValue == b.rawValue }
 
   /// A reader of this version may meet it: it knows it or may pass over it.
   package var isReadable: Bool { 1...5 ~= rawValue || rawValue >= 128 }

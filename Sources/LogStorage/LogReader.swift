@@ -46,6 +46,8 @@ package struct LogReader: ~Copyable {
   package internal(set) var isEnteredInside = false
   /// Damage was passed, so that where the segment ends for this reader says nothing.
   var isInterrupted = false
+  /// What was read of the current file is looked at frame by frame, up to this raw offset: behind it, or where there is no frame, more has to be.
+  private var plainBelow: UInt64 = 0
   /// Raw bytes of the current file when it was last asked.
   var fileSize: UInt64 = 0
   /// Frames with a lower sequence are copies of such as were read before they were copied.
@@ -281,6 +283,7 @@ package struct LogReader: ~Copyable {
         frame = found
         return .frame(found)
       }
+      if let action = nextPlainAction() { return .frame(action) }
       let (next, crc) = (nextSequence, isInterrupted ? nil : lastCRC)
       switch try step() {
       case .item(.damage(let damage)): return .damage(try passedOver(damage, next: next, lastCRC: crc))
@@ -368,7 +371,19 @@ package struct LogReader: ~Copyable {
 
   // MARK: Frames
 
+  /// The next frame, if it is an action that stands whole in what was read.
+  private mutating func nextPlainAction() -> FrameHeader? {
+    guard offset < plainBelow else { return nil }
+    let window = file.loadedBytes(from: offset, to: plainBelow)
+    guard case .frame(let header) = inspectFrame(window, available: window.count, salt: segment.salt, sequence: nextSequence),
+      header.kind == .action, header.sequence >= passesBelow
+    else { return nil }
+    take(header)
+    return header
+  }
+
   private mutating func step() throws(LogError) -> Step {
+    plainBelow = 0
     switch position {
     case .beforeFile: return try enterFile()
     case .behindFile:
@@ -412,6 +427,8 @@ package struct LogReader: ~Copyable {
       }
       guard header.kind != .sessionStarted || header.sequence == 1 else { return .item(.damage(passSecondStart(header))) }
       take(header)
+      // A filter, or a file without its index, asks for more.
+      plainBelow = filter == nil && file.indexError == nil ? min(end, file.loadedEnd) : 0
       return header.sequence < passesBelow ? .again : .item(.frame(header))
     case .segmentHeader:
       guard let header = try segmentHeaderIfWhole(at: offset), header.sessionID == segment.sessionID,

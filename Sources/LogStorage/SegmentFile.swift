@@ -18,6 +18,8 @@ struct SegmentFile: ~Copyable {
   private var window = ByteBuffer(capacity: Self.windowSize)
   /// Raw offset of the window's first byte.
   private var windowStart: UInt64 = 0
+  /// What the window holds.
+  private var loaded = UnsafeRawBufferPointer(start: nil, count: 0)
   /// Position in `chunks` of the one behind the window.
   private var nextChunk = 0
   private var packed = ByteBuffer(capacity: 4096)
@@ -125,6 +127,22 @@ struct SegmentFile: ~Copyable {
   /// The raw bytes from `offset` on: at least `size` of them, unless the file ends or a damaged chunk begins before. Valid until the next call.
   /// - Throws: `LogError` with a `damage` if the chunk that holds the byte at `offset` is damaged; `io`.
   mutating func bytes(at offset: UInt64, atLeast size: Int) throws(LogError) -> UnsafeRawBufferPointer {
+    let (skipped, isBefore) = offset.subtractingReportingOverflow(windowStart)
+    if isBefore || skipped > UInt64(loaded.count) || loaded.count - Int(skipped) < size { try load(offset, atLeast: size) }
+    return UnsafeRawBufferPointer(rebasing: loaded[min(Int(offset - windowStart), loaded.count)...])
+  }
+
+  /// What of that is there already, up to `end`.
+  func loadedBytes(from offset: UInt64, to end: UInt64) -> UnsafeRawBufferPointer {
+    guard offset >= windowStart, offset < min(end, loadedEnd) else { return UnsafeRawBufferPointer(start: nil, count: 0) }
+    return UnsafeRawBufferPointer(rebasing: loaded[Int(offset - windowStart)..<Int(min(end, loadedEnd) - windowStart)])
+  }
+
+  /// Raw offset behind what the window holds.
+  var loadedEnd: UInt64 { windowStart + UInt64(loaded.count) }
+
+  private mutating func load(_ offset: UInt64, atLeast size: Int) throws(LogError) {
+    defer { loaded = window.bytes }
     if offset < windowStart || offset > windowStart + UInt64(window.count) { move(to: offset) }
     let skipped = Int(offset - windowStart)
     if window.count < skipped + size {
@@ -135,8 +153,6 @@ struct SegmentFile: ~Copyable {
       let before = skipped - passed
       if name.isSealed { try fillSealed(to: before + size, atLeast: before + min(size, 1)) } else { try fillRaw(to: before + size) }
     }
-    let bytes = window.bytes
-    return UnsafeRawBufferPointer(rebasing: bytes[min(Int(offset - windowStart), bytes.count)...])
   }
 
   /// What is asked for next is read from the file again.
@@ -148,6 +164,7 @@ struct SegmentFile: ~Copyable {
   /// Empties the window, so that it begins at `offset`; in a sealed file at the start of the chunk that holds it.
   private mutating func move(to offset: UInt64) {
     window.removeAll()
+    loaded = window.bytes
     windowStart = offset
     guard name.isSealed else { return }
     (run, ahead) = (0, nil)

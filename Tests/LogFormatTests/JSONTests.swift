@@ -1,3 +1,4 @@
+import CText
 import LogFormat
 import ProvenanceLog
 import TestSupport
@@ -123,6 +124,64 @@ struct ReindenterTests {
       }
       let isSame = pieces == Array(whole.bytes)
       #expect(isSame, "room \(extra)")
+    }
+  }
+
+  /// Blocks of bytes at once give what one byte after the other gives: of any JSON, whole or not, in rooms of any size.
+  @Test func blocksGiveWhatBytesGive() throws {
+    let seed = setting("CKPROV_SEED").flatMap { UInt64($0) } ?? UInt64(UInt32.random(in: .min ... .max))
+    var random = SeededGenerator(seed: seed)
+    let pieces = [
+      "{", "}", "[", "]", "{}", "[]", ",", ":", "\"", "\"a\"", #""\"""#, "\\", "12.5", "null", " ", "\u{7F}", "é", "\t",
+      "\"some {text}, as: it [is]\"",
+      "\"\(String(repeating: "x", count: 70))\"", #""\u00e9\u00e8""#, "\"key\":",
+    ].map { Array($0.utf8) }
+    var outcomes: Set<UInt32> = []
+    for number in 0..<5000 {
+      var json: [UInt8] = []
+      if number % 3 == 0 {
+        for _ in 0..<Int.random(in: 0...40, using: &random) { json += pieces.randomElement(using: &random)! }
+      } else {
+        json = try JSONValue.array((0..<Int.random(in: 0...30, using: &random)).map { _ in anyValue(5, &random) }).compactJSON()
+        if number % 3 == 1 { json[Int.random(in: json.indices, using: &random)] = .random(in: .min ... .max, using: &random) }
+      }
+      let depthMax: Int32 = number % 4 == 0 ? 3 : 20
+      let room = ckprov_reindent_room(depthMax) + Int.random(in: 0...500, using: &random)
+      let (bytes, blocks) = (printed(json, room, depthMax, ckprov_reindent_portable), printed(json, room, depthMax, ckprov_reindent))
+      let isSame = bytes.result == blocks.result && (bytes.result != CKPROV_REINDENT_DONE || bytes.json == blocks.json)
+      #expect(isSame, "seed \(seed): \(String(decoding: json, as: UTF8.self))")
+      outcomes.insert(bytes.result.rawValue)
+    }
+    #expect(outcomes.count == 4)
+  }
+
+  private func anyValue(_ depth: Int, _ random: inout SeededGenerator) -> JSONValue {
+    switch Int.random(in: 0..<(depth > 0 ? 9 : 5), using: &random) {
+    case 0: return .integer(.random(in: 0...100_000, using: &random))
+    case 1: return .string(JSONString(String(repeating: "\n\"", count: .random(in: 0...9, using: &random))))
+    case 2: return .string(JSONString(String(repeating: "a{,", count: .random(in: 0...40, using: &random))))
+    case 3: return nil
+    case 4: return .string(JSONString(String(repeating: " é", count: .random(in: 0...20, using: &random))))
+    case 5, 6: return .array((0..<Int.random(in: 0...5, using: &random)).map { _ in anyValue(depth - 1, &random) })
+    default:
+      var members: JSONObject = [:]
+      for number in 0..<Int.random(in: 0...5, using: &random) { members[JSONString("key \(number)")] = anyValue(depth - 1, &random) }
+      return .object(members)
+    }
+  }
+
+  private typealias Reindent = (
+    UnsafeMutablePointer<ckprov_reindenter>?, UnsafePointer<UInt8>?, Int, UnsafeMutablePointer<UInt8>?, Int, Int32, UnsafeMutablePointer<Int>?
+  ) -> ckprov_reindent_result
+
+  private func printed(_ json: [UInt8], _ room: Int, _ depthMax: Int32, _ reindent: Reindent) -> (result: ckprov_reindent_result, json: [UInt8]) {
+    var state = ckprov_reindenter(position: 0, level: 1, base_level: 1, in_string: 0)
+    var printed: [UInt8] = []
+    while true {
+      var (part, count) = ([UInt8](repeating: 0, count: room), 0)
+      let result = reindent(&state, json, json.count, &part, room, depthMax, &count)
+      printed += part[..<count]
+      if result != CKPROV_REINDENT_MORE { return (result, printed) }
     }
   }
 

@@ -5,37 +5,58 @@ internal import LogStorage
 ///
 /// Unchecked: one thread at a time has it.
 final class PrintedActions: @unchecked Sendable {
+  private var batch: Batch
+
+  init(level: Int) {
+    batch = Batch(level: level)
+  }
+
+  /// Bytes of the payloads.
+  var size: Int { batch.payloads.count }
+  var isFinished: Bool { batch.isFinished }
+  var isPartlyPrinted: Bool { batch.reindenter != nil }
+  /// What is printed, and was not dropped.
+  var json: UnsafeRawBufferPointer { batch.printed.bytes }
+  /// Of the frame whose action is printed next.
+  var nextSequence: UInt64 { batch.ends[batch.count].sequence }
+
+  /// - Parameter isFirst: whether the session's first action is appended next.
+  func removeAll(isFirst: Bool) { batch.removeAll(isFirst: isFirst) }
+
+  func append(_ payload: UnsafeRawBufferPointer, _ sequence: UInt64) { batch.append(payload, sequence) }
+
+  func dropJSON() { batch.printed.removeAll() }
+
+  /// Prints on, until there is enough.
+  /// - Throws: `LogError` `corrupt` where a payload is no JSON, once what stands before it was dropped.
+  func printOn() throws(LogError) { try batch.printOn() }
+}
+
+/// What the class guards, so that it is looked after once for each call and not for each of these.
+private struct Batch: ~Copyable {
   /// How many levels deep they stand.
-  private let level: Int
-  private var payloads = ByteBuffer(capacity: 4096)
+  let level: Int
+  var payloads = ByteBuffer(capacity: 4096)
   /// Where each payload ends, and the sequence of its frame.
-  private var ends: [(offset: Int, sequence: UInt64)] = []
-  private var isFirst = false
-  private var printed = ByteBuffer(capacity: 4096)
+  var ends: [(offset: Int, sequence: UInt64)] = []
+  var isFirst = false
+  var printed = ByteBuffer(capacity: 4096)
   /// How many are printed whole.
-  private var count = 0
+  var count = 0
   /// Of the next one, if a part of it is printed.
-  private var reindenter: Reindenter?
-  var isPartlyPrinted: Bool { reindenter != nil }
-  /// Of the next one's frame.
-  var nextSequence: UInt64 { ends[count].sequence }
-  private var error: LogError?
+  var reindenter: Reindenter?
+  var error: LogError?
 
   /// The JSON of an action may be hundreds of times as long as its payload: so much of it is held, and a little more.
-  private static let jsonMax = 1 << 20
+  static let jsonMax = 1 << 20
 
   init(level: Int) {
     self.level = level
   }
 
-  /// Bytes of the payloads.
-  var size: Int { payloads.count }
   var isFinished: Bool { count == ends.count }
-  /// What is printed, and was not dropped.
-  var json: UnsafeRawBufferPointer { printed.bytes }
 
-  /// - Parameter isFirst: whether the session's first action is appended next.
-  func removeAll(isFirst: Bool) {
+  mutating func removeAll(isFirst: Bool) {
     payloads.removeAll()
     payloads.shrink(to: 1 << 20)
     ends.removeAll(keepingCapacity: true)
@@ -45,18 +66,12 @@ final class PrintedActions: @unchecked Sendable {
     self.isFirst = isFirst
   }
 
-  func append(_ payload: UnsafeRawBufferPointer, _ sequence: UInt64) {
+  mutating func append(_ payload: UnsafeRawBufferPointer, _ sequence: UInt64) {
     payloads.append(payload)
     ends.append((payloads.count, sequence))
   }
 
-  func dropJSON() {
-    printed.removeAll()
-  }
-
-  /// Prints on, until there is enough.
-  /// - Throws: `LogError` `corrupt` where a payload is no JSON, once what stands before it was dropped.
-  func printOn() throws(LogError) {
+  mutating func printOn() throws(LogError) {
     if let error { throw error }
     do throws(LogError) {
       while !isFinished, printed.count < Self.jsonMax { try printNext() }
@@ -66,7 +81,7 @@ final class PrintedActions: @unchecked Sendable {
     }
   }
 
-  private func printNext() throws(LogError) {
+  private mutating func printNext() throws(LogError) {
     let start = printed.count
     if reindenter == nil {
       if count > 0 || !isFirst { printed.append(",") }

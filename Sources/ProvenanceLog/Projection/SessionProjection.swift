@@ -21,13 +21,15 @@ package struct SessionProjection: ~Copyable {
   package private(set) var actions: UInt64 = 0
   /// No more is read.
   private var isAtEnd = false
-  /// One after the other they come into the JSON: two where there is much to read, of which another thread prints the first.
-  private var ready: [PrintedActions] = []
-  private let (theirs, mine): (PrintedActions, PrintedActions)
+  /// What comes into the JSON next, printed at least in part.
+  private var ready: PrintedActions?
+  /// What comes behind it: another thread prints it.
+  private var printing: PrintedActions?
+  private let batches: (PrintedActions, PrintedActions)
   private let helper = Helper()
   /// An error came before what stands in `output` was given out.
   private var isUnsent = false
-  /// What was given out last is the JSON of the first of them.
+  /// What was given out last is the JSON of `ready`.
   private var isLent = false
 
   private enum Part { case header, actions, footer, done }
@@ -38,7 +40,7 @@ package struct SessionProjection: ~Copyable {
     self.state = state
     self.damage = damage
     self.level = level
-    (theirs, mine) = (PrintedActions(level: level + 2), PrintedActions(level: level + 2))
+    batches = (PrintedActions(level: level + 2), PrintedActions(level: level + 2))
     bytesInDoubt = ending.bytesInDoubt
   }
 
@@ -82,7 +84,7 @@ package struct SessionProjection: ~Copyable {
   package mutating func next() throws(LogError) -> UnsafeRawBufferPointer? {
     if isUnsent { isUnsent = false } else { output.removeAll() }
     if isLent {
-      ready[0].dropJSON()
+      ready?.dropJSON()
       isLent = false
     }
     while part != .done {
@@ -91,12 +93,12 @@ package struct SessionProjection: ~Copyable {
         try appendHeader()
         part = .actions
       case .actions:
-        guard let next = ready.first else {
-          if isAtEnd { part = .footer } else { try readOn() }
+        guard let next = ready else {
+          if isAtEnd, printing == nil { part = .footer } else { try readOn() }
           continue
         }
         if next.json.count == 0 {
-          if next.isFinished { ready.removeFirst() } else { try printOn(next) }
+          if next.isFinished { ready = nil } else { try printOn(next) }
         } else if output.count + next.json.count <= Self.blockSize {
           output.append(next.json)
           next.dropJSON()
@@ -147,16 +149,23 @@ package struct SessionProjection: ~Copyable {
     recomputed.summary.actionCount == state.summary.actionCount && recomputed.hasStarted && recomputed.summary.end == state.summary.end
   }
 
-  /// The next actions, their JSON included, or the first part of it if that is long.
+  /// Reads the next actions, while those before them are printed.
   private mutating func readOn() throws(LogError) {
-    try read(theirs, upTo: Self.theirSize)
-    ready = [theirs]
-    guard !isAtEnd else { return }
-    helper.start { [theirs] in try? theirs.printOn() }
-    defer { helper.wait() }
-    try read(mine, upTo: Self.mySize)
-    ready.append(mine)
-    try? mine.printOn()
+    let (before, next) = (printing, printing === batches.0 ? batches.1 : batches.0)
+    next.removeAll(isFirst: actions == 0)
+    // Where it fails, what was read whole before that counts.
+    defer {
+      helper.wait()
+      (ready, printing) = (before, nil)
+      if before == nil, isAtEnd {
+        // There is too little for two threads.
+        ready = next
+      } else if next.size > 0 {
+        printing = next
+        helper.start { try? next.printOn() }
+      }
+    }
+    if !isAtEnd { try read(next) }
   }
 
   /// The JSON ends before an action that is none, under right checksums.
@@ -165,17 +174,17 @@ package struct SessionProjection: ~Copyable {
       guard error.code == .corrupt, !next.isPartlyPrinted else { throw error }
       let id = state.header.sessionID
       damage = LogError(error.code, "\(error.message); 'recover \(id)' shows what can be kept", path: reader.log.path, sequence: next.nextSequence)
-      (ready, isAtEnd) = ([], true)
+      helper.wait()
+      (ready, printing, isAtEnd) = (nil, nil, true)
     }
   }
 
-  /// The other thread has more to print, since this one reads, too.
-  private static let (theirSize, mySize) = (3 << 15, 1 << 16)
+  /// Bytes of payloads that are printed together.
+  private static let batchSize = 1 << 18
 
-  private mutating func read(_ batch: PrintedActions, upTo size: Int) throws(LogError) {
-    batch.removeAll(isFirst: actions == 0)
+  private mutating func read(_ batch: PrintedActions) throws(LogError) {
     do throws(LogError) {
-      while batch.size < size {
+      while batch.size < Self.batchSize {
         guard !isComplete, let frame = try reader.next(), frame.kind != .action || actions < state.summary.actionCount else {
           isAtEnd = true
           return
