@@ -374,7 +374,7 @@ extension LogDirectory {
       guard let index, try isWhole(name, of: id) else {
         try checkIsNotNeeded(name, among: all, id)
         if isRemoving {
-          try fileSystem.rename(path(of: name.description), to: path(of: ".\(name).aside"))
+          try setAside(name)
           try fileSystem.syncDirectory(path)
         }
         all.removeAll { $0 == name }
@@ -390,6 +390,16 @@ extension LogDirectory {
       for name in covered { try fileSystem.remove(path(of: name.description)) }
     }
     return gone
+  }
+
+  /// Under a name that nobody sweeps, and no other file has.
+  private func setAside(_ name: SegmentFileName) throws(LogError) {
+    var number = 1
+    while true {
+      let aside = path(of: number == 1 ? ".\(name).aside" : ".\(name).\(number).aside")
+      if try fileSystem.renameToNew(path(of: name.description), to: aside) { return }
+      number += 1
+    }
   }
 
   private func compare(
@@ -416,8 +426,13 @@ extension LogDirectory {
         do throws(LogError) { next = try reader.next() } catch let error where error.code == .corrupt {
           throw differs("this file is damaged, so that it cannot be compared with")
         }
-        guard let frame = next else { break }
         let salt = reader.currentSegment.header.salt
+        guard let frame = next else {
+          guard isCopied || other == nil || whole.currentSegment.header.salt != salt else {
+            throw differs("this file ends before the end that its frames have in")
+          }
+          break
+        }
         if !isCopied {
           while let passed = other, passed.sequence < frame.sequence { other = try whole.next() }
           if other != nil, whole.currentSegment.header.salt == salt {

@@ -100,11 +100,19 @@ extension LogReader {
   }
 
   /// A sealed file whose first chunk, with the header in it, can't be unpacked: the index says what stands in the others, or they do themselves.
-  mutating func enterBehindChunk(_ damage: Damage) throws(LogError) -> Damage {
+  mutating func enterBehindChunk(_ chunk: Damage) throws(LogError) -> Damage {
+    let next = nextSequence
+    if file.name.firstSequence < next {
+      let isSame = file.index?.chunks.contains { $0.salt == segment.salt } ?? false
+      passesBelow = max(passesBelow, next + (isSame ? 0 : 1))
+      nextSequence = file.name.firstSequence
+    }
     segment = headerAsNamed(salt: segment.salt)
     segmentStart = 0
     vouchedBelow = max(vouchedBelow, segment.firstSequence, file.index.map { $0.lastSequence + 1 } ?? 0)
-    return try skipChunk(damage)
+    var damage = try skipChunk(chunk)
+    damage.sequences = next..<max(next, nextSequence)
+    return damage
   }
 
   /// Goes on with the chunk behind one that can't be unpacked.
@@ -162,12 +170,12 @@ extension LogReader {
 
   /// The first frame from a place on that is whole under some salt: its header's checksum says which, that of its payload whether it is.
   ///
-  /// Of what only looks like a frame, no more is read than the file is long.
+  /// Of what only looks like a frame, no more is read of a file than it is long.
   private mutating func firstFrame(
     from start: UInt64, notBelow least: UInt64
   ) throws(LogError) -> (offset: UInt64, sequence: UInt64, salt: UInt32)? {
     let (end, last, first) = (fileSize, lastPossible, file.name.firstSequence)
-    var (at, room) = (start, fileSize)
+    var at = start
     while true {
       var candidate: FrameHeader?
       at = try scan(from: at, to: end) { place, bytes in
@@ -179,14 +187,14 @@ extension LogReader {
         if isPossible { candidate = header }
         return !isPossible
       }
-      guard let candidate, candidate.frameSize <= room else { return nil }
-      room -= UInt64(candidate.frameSize)
+      guard let candidate, candidate.frameSize <= searchRoom else { return nil }
       do throws(LogError) {
         let bytes = try file.bytes(at: at, atLeast: candidate.frameSize)
         let salt = FrameHeader.salt(of: bytes)
         if case .frame = inspectFrame(bytes, available: bytes.count, salt: salt, sequence: candidate.sequence) {
           return (at, candidate.sequence, salt)
         }
+        searchRoom -= UInt64(candidate.frameSize)
       } catch {
         guard error.damage?.cause == .chunk else { throw error }
         return nil

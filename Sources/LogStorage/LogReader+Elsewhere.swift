@@ -15,8 +15,8 @@ extension LogReader {
   ///   - lastCRC: of the frame before it, if it was read.
   mutating func passedOver(_ damage: Damage, next: UInt64, lastCRC: UInt32?) throws(LogError) -> Damage {
     let end = damage.cause == .sealedTrailer && position == .atEndOfSealedFile ? (file.index?.lastSequence ?? 0) + 1 : nextSequence
-    guard end > max(next, aloneBelow), held == nil, !readsOneFile, listings <= Self.listingsMax else { return damage }
-    listings += 1
+    guard end > max(next, aloneBelow), held == nil, !readsOneFile, listed <= Self.listedMax else { return damage }
+    listed += files.count
     let isThere = damage.sequences.lowerBound <= next
     let next = isThere ? next : damage.sequences.lowerBound
     let salt = damage.cause == .chunk ? file.chunk(at: damage.offset)?.salt : nil
@@ -67,20 +67,38 @@ extension LogReader {
     return if let damage { .item(.damage(damage)) } else { .again }
   }
 
+  /// What is read next stands in another file. Behind damage it is not known what stands before the place.
+  mutating func leaveFile() {
+    guard file.name.isSealed, position == .inFile || position == .atEndOfSealedFile, !isInterrupted else { return }
+    left[file.name] = Bookmark(
+      identity: file.identity, segment: segment, segmentStart: segmentStart, offset: offset, nextSequence: nextSequence, lastCRC: lastCRC)
+  }
+
+  private mutating func enter(at mark: Bookmark) throws(LogError) {
+    position = .inFile
+    (segment, segmentStart, offset, nextSequence, lastCRC) = (mark.segment, mark.segmentStart, mark.offset, mark.nextSequence, mark.lastCRC)
+    fileSize = try file.rawSize()
+    searchRoom = fileSize
+    _ = try lookAhead()
+  }
+
   /// All that this reader knows besides of its place.
   private mutating func goOn(in other: consuming LogReader) {
+    leaveFile()
     var other = other
     other.readsOneFile = false
+    other.left = left
     other.foundBehind = nil
     other.ignored = ignored
     other.vouchedBelow = max(other.vouchedBelow, vouchedBelow)
     other.filter = filter
     other.lastSeq = lastSeq
-    other.listings = listings
+    other.listed = listed
     other.tried = tried
     other.failures = failures
     other.claimedBelow = claimedBelow
     other.ends = ends
+    other.goesBehindTail = goesBehindTail
     other.isEnteredInside = true
     self = other
   }
@@ -117,9 +135,10 @@ extension LogReader {
     var end = place.end
     var isAlone = true
     var searched = 0
-    // Those that begin nearest before it; then those behind it.
+    // Those that were left; those that begin nearest before it; then those behind it.
     let behind = listing.firstIndex { $0.firstSequence > place.next } ?? listing.endIndex
-    let candidates = Array((0..<behind).reversed()) + Array(behind..<listing.endIndex)
+    let known = (0..<behind).filter { left[listing[$0]] != nil }
+    let candidates = known + (0..<behind).reversed().filter { left[listing[$0]] == nil } + Array(behind..<listing.endIndex)
     for number in candidates where listing[number].firstSequence <= place.firstMax && listing[number].firstSequence < end {
       let name = listing[number]
       // A raw file ends where the next one begins. It keeps its name, so that who has read it need not look again.
@@ -139,7 +158,10 @@ extension LogReader {
       failures += 1
       // What it holds behind the place counts, whatever begins in it before.
       let files = [name] + listing[(number + 1)...].filter { $0.firstSequence > max(name.firstSequence, place.next) }
-      var reader = LogReader(log, sessionID, holdsLock, false, goesBehindTail, files, candidate, nextSequence: name.firstSequence)
+      // Where a file says that there is such a frame, the tail of another one that holds it is in no doubt.
+      let isClaimed = !place.isGap || place.next < claimedBelow
+      var reader = LogReader(log, sessionID, holdsLock, false, goesBehindTail || isClaimed, files, candidate, nextSequence: name.firstSequence)
+      if let mark = left[name], mark.identity == identity, mark.nextSequence <= place.next { try reader.enter(at: mark) }
       let found = try reader.move(to: place, passing: passesBelow, behind: segment)
       tried[identity] = (place.next, found)
       guard let found, found < end, reader.held != nil || place.isGap && found > place.next else { continue }

@@ -38,7 +38,7 @@ extension LogReader {
     }
     settled = Settled(behind: look.behind)
     searches += 1
-    listings += 1
+    listed += files.count
     return .item(.damage(try pass(verdict, cause, header, limit)))
   }
 

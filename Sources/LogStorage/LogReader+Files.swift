@@ -11,6 +11,7 @@ extension LogReader {
     lastLook = nil
     searches = 0
     fileSize = try file.rawSize()
+    searchRoom = fileSize
     try passCovered()
     if try !lookAhead(), !readsOneFile, let step = try enterAnew() { return step }
     if let step = try leaveFileWithoutIndex() { return step }
@@ -19,7 +20,9 @@ extension LogReader {
       header = try segmentHeader(at: 0)
     } catch {
       guard error.code == .corrupt else { throw error }
-      if let chunk = error.damage, file.name.firstSequence >= nextSequence { return .item(.damage(try enterBehindChunk(chunk))) }
+      if let chunk = error.damage, file.name.firstSequence >= nextSequence || file.index != nil && file.name.firstSequence >= segment.firstSequence {
+        return .item(.damage(try enterBehindChunk(chunk)))
+      }
       let damage = try enterWithoutHeader(error)
       if damage.size == fileSize { position = .behindFile }
       return .item(.damage(damage))
@@ -184,6 +187,7 @@ extension LogReader {
   mutating func nextFile() throws(LogError) -> Step {
     guard let next = try openIfThere(files[fileIndex + 1]) else { return try findReplacement() }
     settled = nil
+    leaveFile()
     if position != .behindFile { predecessor = segmentEnd }
     fileIndex += 1
     file = next
@@ -203,7 +207,7 @@ extension LogReader {
   }
 
   /// - Returns: false if there is none of those that should follow: they are to be listed again.
-  private mutating func lookAhead() throws(LogError) -> Bool {
+  mutating func lookAhead() throws(LogError) -> Bool {
     later = .none
     guard let first = files[(fileIndex + 1)...].first?.firstSequence else { return true }
     later = .unreadable
@@ -259,13 +263,13 @@ extension LogReader {
     var lastListing: [SegmentFileName] = []
     // The one before was read already, as far as it can be.
     let first = max(nextSequence, fileIndex > 0 ? files[fileIndex - 1].firstSequence + 1 : 0)
-    while !readsOneFile, listings <= Self.listingsMax {
-      listings += 1
+    while !readsOneFile, listed <= Self.listedMax {
+      listed += files.count
       let listing = try listing()
       let rest = listing.filter { $0.firstSequence >= first }
       if let first = rest.first, first.firstSequence < file.name.firstSequence {
         if let missed = try openIfThere(first) {
-          listings = 0
+          listed = 0
           files = files[..<fileIndex] + rest
           file = missed
           position = .beforeFile
@@ -281,12 +285,12 @@ extension LogReader {
     return nil
   }
 
-  static let listingsMax = 1000
+  static let listedMax = 20_000_000
 
   /// If there are other files behind the current one than when they were listed: what to do.
   mutating func changedFiles() throws(LogError) -> Step? {
     // Nobody works on a log that is damaged so often; a listing for each damage would cost the square of their number.
-    if readsOneFile || listings > Self.listingsMax { return nil }
+    if readsOneFile || listed > Self.listedMax { return nil }
     let next = max(file.name.firstSequence, file.index?.lastSequence ?? 0) + 1
     let listing = try listing()
     let listed = files[(fileIndex + 1)...]

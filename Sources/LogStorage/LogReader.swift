@@ -10,7 +10,7 @@ package struct LogReader: ~Copyable {
   let sessionID: SessionID?
   let holdsLock: Bool
   let skipsSealedFiles: Bool
-  let goesBehindTail: Bool
+  var goesBehindTail: Bool
   var readsOneFile = false
   /// Those that are read, in their order; a file that another one covers is none of them.
   var files: [SegmentFileName]
@@ -36,6 +36,8 @@ package struct LogReader: ~Copyable {
   var isPassedOver = false
   /// A damaged file that reading has left says that there are frames up to this sequence.
   var claimedBelow: UInt64 = 0
+  /// Where reading has left sealed files: what it comes back for stands behind.
+  var left: [SegmentFileName: Bookmark] = [:]
   /// How far files without their index reach, by their identity.
   var ends: [[UInt64]: UInt64] = [:]
   /// No other file holds what damage before this sequence takes from the current one.
@@ -59,8 +61,10 @@ package struct LogReader: ~Copyable {
   /// How often the rest of the current file was searched. One that makes that needed again and again was made to do so.
   var searches = 0
   static let searchesMax = 16
-  /// How often the files were listed because of damage. At the end of the log they are listed as often as it is asked for more.
-  var listings = 0
+  /// Bytes of the current file that may still be read because they look like a frame.
+  var searchRoom: UInt64 = 0
+  /// How many names were listed because of damage. At the end of the log they are listed as often as it is asked for more.
+  var listed = 0
   /// By their identity: with which sequence files go on from a place that was looked for in them.
   var tried: [[UInt64]: (next: UInt64, found: UInt64?)] = [:]
   /// How often a place was looked for in one in vain, or because of damage.
@@ -141,6 +145,16 @@ package struct LogReader: ~Copyable {
 
     func vouches(for sequence: UInt64, at offset: UInt64) -> Bool { voucher.below > sequence && voucher.offset >= offset }
     func hasFrame(above sequence: UInt64, at offset: UInt64) -> Bool { frame.sequence > sequence && frame.offset >= offset }
+  }
+
+  struct Bookmark {
+    /// Of the file.
+    var identity: [UInt64]
+    var segment: SegmentHeader
+    var segmentStart: UInt64
+    var offset: UInt64
+    var nextSequence: UInt64
+    var lastCRC: UInt32
   }
 
   struct Settled {
@@ -308,10 +322,20 @@ package struct LogReader: ~Copyable {
   package mutating func add(_ frame: FrameHeader, to summary: inout SummaryBuilder, trustingCheckpoint: Bool = false) throws(LogError) {
     let payload = try payload
     do throws(LogError) {
+      switch frame.kind {
+      case .sessionStarted where !trustingCheckpoint: try checkStart(try SessionHeader(payload: payload))
+      case .checkpoint where trustingCheckpoint && summary.header == nil: try checkStart(try Checkpoint(payload: payload).header)
+      default: break
+      }
       try summary.apply(frame.kind, payload: payload, trustingCheckpoint: trustingCheckpoint)
     } catch {
       throw placed(error)
     }
+  }
+
+  private func checkStart(_ header: SessionHeader) throws(LogError) {
+    guard let sessionID, header.sessionID != sessionID else { return }
+    throw LogError(.corrupt, "the session that starts here is '\(header.sessionID)', and not '\(sessionID)'")
   }
 
   /// An error in the payload that was returned last, with its place.

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import LogFormat
 package import ProvenanceModel
 
@@ -301,15 +302,28 @@ private struct ChunkSearch {
     var at = place
     while readsLeft > 0, at + UInt64(word.count) <= size {
       try load(at, count: word.count)
-      let window = block.dropFirst(Int(at - start))
-      guard window.count >= word.count else { return nil }
-      if let found = window.firstRange(of: word) { return start + UInt64(found.lowerBound) }
-      at += UInt64(window.count - word.count + 1)
-      guard window.allSatisfy({ $0 == 0 }) else { continue }
+      let skipped = Int(at - start)
+      guard block.count - skipped >= word.count else { return nil }
+      if let found = firstPlace(of: word, behind: skipped) { return start + UInt64(found) }
+      at += UInt64(block.count - skipped - word.count + 1)
+      guard block[skipped...].allSatisfy({ $0 == 0 }) else { continue }
       guard let data = try file.nextData(from: at) else { return nil }
       at = max(at, data)
     }
     return nil
+  }
+
+  private func firstPlace(of word: [UInt8], behind skipped: Int) -> Int? {
+    block.withUnsafeBytes { block in
+      var at = skipped
+      while let found = memchr(block.baseAddress! + at, Int32(word[0]), block.count - at) {
+        at = UnsafeRawPointer(found) - block.baseAddress!
+        if block.count - at < word.count { return nil }
+        if memcmp(found, word, word.count) == 0 { return at }
+        at += 1
+      }
+      return nil
+    }
   }
 
   private func isLoaded(_ offset: UInt64, count: Int) -> Bool { offset >= start && offset + UInt64(count) <= start + UInt64(block.count) }

@@ -292,6 +292,130 @@ struct OverlapTests {
     }
   }
 
+  /// The same where nothing follows the raw file, so that nothing in it says that its frames were on stable storage: the wide one does.
+  @Test func aDamagedRawOneBesideADamagedWiderOne() throws {
+    let wideBytes = try known.sealed(0..<3)
+    for damaged in known.frames.filter({ $0.segment == 0 }).dropFirst(2) {
+      let disk = known.disk()
+      for first in [UInt64(4), 9] { try disk.remove(known.path(first)) }
+      disk.set(known.path(0, isSealed: true), wideBytes)
+      disk.update(known.path(0, isSealed: true)) { $0[sealedChunks(wideBytes)[0].start + 40] ^= 1 }
+      disk.update(known.path(0)) { $0[damaged.offset + FrameHeader.size] ^= 1 }
+      let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
+      #expect(verification.frames == UInt64(known.frames.count - 1), "\(damaged.header.sequence): \(verification)")
+    }
+  }
+
+  /// A raw file that has lost a frame in its middle is not the same as the wide one that holds it, although nothing in the file says that there was one.
+  @Test func aCoveredFileThatEndsTooEarlyStays() throws {
+    let raw = known.files[1]
+    for damaged in known.frames where damaged.segment == 1 {
+      let disk = known.disk()
+      for first in [UInt64(0), 9] { try disk.remove(known.path(first)) }
+      disk.set(known.path(0, isSealed: true), try known.sealed(0..<3))
+      disk.update(known.path(raw.name)) { bytes in
+        for index in damaged.offset..<damaged.offset + damaged.bytes.count { bytes[index] = 0 }
+      }
+      let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
+      #expect(verification.problems.map(\.segment) == [raw.name.description], "\(damaged.header.sequence): \(verification)")
+      do throws(LogError) {
+        _ = try KnownLog.log(on: disk).compact(KnownLog.id)
+        Issue.record("it was removed")
+      } catch {
+        #expect(error.code == .corrupt && error.segment == raw.name.description, "\(error)")
+      }
+      #expect(try KnownLog.log(on: disk).segments().contains(raw.name))
+    }
+  }
+
+  /// Each damaged file that is set aside has a name of its own.
+  @Test func evidenceIsNotReplaced() throws {
+    let disk = known.disk()
+    let wideBytes = try known.sealed(0..<3)
+    var kept: Set<[UInt8]> = []
+    for bit in [UInt8(1), 2, 4] {
+      for file in known.files { disk.set(known.path(file.name), file.bytes) }
+      var bytes = wideBytes
+      bytes[sealedChunks(wideBytes)[1].start + 40] ^= bit
+      kept.insert(bytes)
+      disk.set(known.path(wide), bytes)
+      _ = try KnownLog.log(on: disk).compact(KnownLog.id)
+    }
+    let names = try disk.names(in: KnownLog.directory).filter { $0.contains(".lz4.") }
+    #expect(Set(names.map { disk.bytes("\(KnownLog.directory)/\($0)") }) == kept && names.count == 3, "\(names)")
+  }
+
+  /// Segments of frames that hold nothing, one behind the other, and the frames of each.
+  private func segments(_ sizes: [[Int]]) -> [(header: SegmentHeader, bytes: [UInt8], frames: [[UInt8]])] {
+    var end: SegmentEnd?
+    return sizes.enumerated().map { number, sizes in
+      let salt = UInt32(number + 1)
+      let first = end.map { $0.lastSequence + 1 } ?? 0
+      let header = SegmentHeader(sessionID: KnownLog.id, salt: salt, firstSequence: first, firstSeq: 1, predecessor: end)
+      let frames = sizes.enumerated().map { index, size in
+        Forger.frame([UInt8](repeating: UInt8(number & 0x7F), count: size), sequence: first + UInt64(index), kind: 5, salt: salt)
+      }
+      let bytes = Forger.segmentHeader(header)
+      let last = frames.last!.withUnsafeBytes { FrameHeader(unchecked: $0) }
+      let size = bytes.count + frames.reduce(0) { $0 + $1.count }
+      end = SegmentEnd(salt: salt, size: UInt64(size), lastSequence: last.sequence, lastCRC: last.headerCRC)
+      return (header, bytes, frames)
+    }
+  }
+
+  private func sealed(_ segments: some Sequence<(header: SegmentHeader, bytes: [UInt8], frames: [[UInt8]])>) throws -> [UInt8] {
+    var file = ByteBuffer()
+    var sealer = Sealer(level: 1)
+    for (header, bytes, frames) in segments {
+      try bytes.withRawBytes { bytes throws(LogError) in try sealer.append(header, bytes: bytes, to: &file) }
+      for frame in frames {
+        try frame.withRawBytes { bytes throws(LogError) in try sealer.append(FrameHeader(unchecked: bytes), frame: bytes, to: &file) }
+      }
+    }
+    try sealer.finish(checkpoint: try known.checkpoints[9]!.payload(), to: &file)
+    return Array(file.bytes)
+  }
+
+  private func sequences(_ disk: MemoryDisk) throws -> [UInt64] {
+    var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id, goesBehindTail: true)
+    var sequences: [UInt64] = []
+    while let item = try reader.nextItem() { if case .frame(let frame) = item { sequences.append(frame.sequence) } }
+    return sequences
+  }
+
+  /// The wide one ends inside its second segment; of the small one that holds that segment the first chunk is lost, which the wide one has.
+  @Test func aSmallOneThatHasLostItsFirstChunk() throws {
+    let all = segments([[100], Array(repeating: 200_000, count: 8)])
+    let wideBytes = try sealed(all)
+    let small = try sealed(all[1...])
+    let (chunks, smallChunks) = (sealedChunks(wideBytes), sealedChunks(small))
+    try #require(chunks.count > 4 && smallChunks.count > 3)
+    for cut in 2..<chunks.count {
+      let disk = known.disk()
+      for file in known.files { try disk.remove(known.path(file.name)) }
+      disk.set(known.path(wide), Array(wideBytes[..<(chunks[cut].start + 20)]))
+      disk.set(known.path(1, isSealed: true), small)
+      disk.update(known.path(1, isSealed: true)) { $0[smallChunks[0].start + 40] ^= 1 }
+      let found = try sequences(disk)
+      #expect(found == Array(0...8), "cut in chunk \(cut): \(found)")
+    }
+  }
+
+  /// Reading comes back to the wide one again and again, and goes on there where it left it.
+  @Test func eachSecondSmallOneBesideAWideOneWithoutItsIndex() throws {
+    let all = segments(Array(repeating: [1000], count: 120))
+    var wideBytes = try sealed(all)
+    wideBytes[wideBytes.count - 1] ^= 1
+    let disk = known.disk()
+    for file in known.files { try disk.remove(known.path(file.name)) }
+    disk.set(known.path(wide), wideBytes)
+    for number in stride(from: 1, to: all.count, by: 2) { disk.set(known.path(UInt64(number), isSealed: true), try sealed(all[number...number])) }
+    disk.setHook(nil)
+    #expect(try sequences(disk) == Array(0..<120))
+    // The chunks are looked up by their headers each time that it is opened.
+    #expect(disk.counts.reads < 120 * 120, "\(disk.counts)")
+  }
+
   /// Two sealed ones of which each holds what the other does not: no compaction leaves that. Nothing is passed over, whatever stands beside them.
   @Test func twoWideOnesThatOverlap() throws {
     for raw in [[], [0], [1], [2], [1, 2]] as [[Int]] {

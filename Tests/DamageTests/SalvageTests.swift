@@ -85,6 +85,35 @@ struct SalvageTests {
     #expect(verification.problems.map(\.cause) == [.chunk] && verification.actions == 6, "\(verification.problems)")
   }
 
+  /// Under right checksums the log begins as that of another session, whose view it must not replace.
+  @Test func aLogThatBeginsAsThatOfAnother() throws {
+    for isEverywhere in [false, true] {
+      let disk = known.disk()
+      for frame in known.frames where frame.header.kind == .sessionStarted || frame.header.kind == .checkpoint {
+        guard isEverywhere || frame.header.sequence < 2 else { continue }
+        disk.update(path(frame.segment)) { bytes in
+          let at = frame.offset + FrameHeader.size + frame.payload.firstRange(of: Array("known".utf8))!.lowerBound
+          bytes.replaceSubrange(at..<at + 5, with: Array("other".utf8))
+          Forger.sealFrame(at: frame.offset, salt: known.segments[frame.segment].header.salt, in: &bytes)
+        }
+      }
+      let sessions = KnownLog.sessions(on: disk)
+      let other = "\(KnownLog.sessions)/other.json"
+      disk.set(other, Array("{}".utf8))
+      do throws(LogError) {
+        try sessions.writeView(of: KnownLog.id)
+        Issue.record("it was projected")
+      } catch {
+        #expect(error.code == .corrupt && error.message.contains("'other', and not 'known'"), "\(error)")
+      }
+      #expect(disk.bytes(other) == Array("{}".utf8))
+      if isEverywhere { continue }
+      let recovery = try sessions.recover(KnownLog.id, .salvage)
+      #expect(recovery.kept == 8 && recovery.problems.contains { $0.cause == .record }, "\(recovery)")
+      #expect(try sessions.verify(KnownLog.id, isDeep: true).problems.isEmpty)
+    }
+  }
+
   /// What looks like the start of a chunk, however often, and points far away: it costs no more than the file is long, and takes no chunk with it.
   @Test func beginningsOfChunks() throws {
     let bytes = try known.sealed(0..<3)

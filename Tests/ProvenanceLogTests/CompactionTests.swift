@@ -364,13 +364,14 @@ struct CompactionTests {
     let (storage, watched) = (storage, WatchedFileSystem())
     let asked = Atomic(0)
     let resumed = Mutex<[Int64]>([])
+    let isCompacted = Atomic(false)
     watched.setRule { operation in
       guard case .rename(_, let target) = operation, target.hasSuffix(".seg.lz4") else { return nil }
       let resuming = Thread {
         let options = storage.options {
           $0.sleep = { duration in
             asked.add(1, ordering: .relaxed)
-            sleepThread(duration)
+            while !isCompacted.load(ordering: .relaxed) { sleepThread(duration) }
           }
         }
         let seq = try? storage.resume("a", options).recordAction(action()).seq
@@ -382,6 +383,7 @@ struct CompactionTests {
     }
     let sessions = SessionsDirectory(storageDirectory: storage.path, fileSystem: watched)
     #expect(try sessions.log(of: SessionID("a")).compact(SessionID("a")).count == 1)
+    isCompacted.store(true, ordering: .relaxed)
     while resumed.withLock({ $0.isEmpty }) { sleepThread(.milliseconds(1)) }
     #expect(resumed.withLock { $0 } == [31])
     #expect(try !storage.verify("a").isDamaged)

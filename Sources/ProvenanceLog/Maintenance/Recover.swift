@@ -220,7 +220,8 @@ private struct Salvage: ~Copyable {
       switch frame.kind {
       case .sessionStarted:
         hasStart = true
-        _ = try payload.withRawBytes { bytes throws(LogError) in try SessionHeader(payload: bytes) }
+        let header = try payload.withRawBytes { bytes throws(LogError) in try SessionHeader(payload: bytes) }
+        if header.sessionID != summary.header?.sessionID { note(.record, Verification.otherStart, frame) }
         return false
       case .mark: return false
       case .checkpoint:

@@ -225,7 +225,8 @@ extension SessionsDirectory {
   private func fate(ofViewOf id: SessionID, _ session: KnownSession) throws(LogError) -> ViewFate {
     switch try jsonKind(of: id, session.header) {
     case .view:
-      let holdsMore = if let state = session.state { try viewHoldsMore(than: state) } else { false }
+      // What the log has lost at its end may be there.
+      let holdsMore = if let state = session.state { try viewHoldsMore(than: state) } else { true }
       return holdsMore ? .setAside : .removed
     case .claimed: return .setAside
     case .another: return .left

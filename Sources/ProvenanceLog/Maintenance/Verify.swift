@@ -24,6 +24,7 @@ package struct Verification: Sendable {
   package static let problemsMax = 1000
 
   static let otherCheckpoint = "checkpoint differs from what the frames before it add up to"
+  static let otherStart = "the session that starts here is another one"
   static let otherForm = "the action is not in the form in which it must be stored"
 
   package enum Finding: Sendable {
@@ -182,7 +183,7 @@ private struct Verifier {
       if let (checkpoint, offset) = firstCheckpoint, canCompare, !summary.agrees(with: checkpoint) {
         take(Damage(.checkpoint, Verification.otherCheckpoint, segment: place.segment, offset: offset, sequences: 0..<1), stopsReaders: false)
       }
-      guard summary.header?.sessionID == id else { throw LogError(.corrupt, "the session that starts here is another one") }
+      guard summary.header?.sessionID == id else { throw LogError(.corrupt, Verification.otherStart) }
     }
   }
 
