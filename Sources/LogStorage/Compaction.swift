@@ -426,13 +426,8 @@ extension LogDirectory {
         do throws(LogError) { next = try reader.next() } catch let error where error.code == .corrupt {
           throw differs("this file is damaged, so that it cannot be compared with")
         }
+        guard let frame = next else { break }
         let salt = reader.currentSegment.header.salt
-        guard let frame = next else {
-          guard isCopied || other == nil || whole.currentSegment.header.salt != salt else {
-            throw differs("this file ends before the end that its frames have in")
-          }
-          break
-        }
         if !isCopied {
           while let passed = other, passed.sequence < frame.sequence { other = try whole.next() }
           if other != nil, whole.currentSegment.header.salt == salt {
