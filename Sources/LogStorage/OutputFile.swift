@@ -1,19 +1,23 @@
+internal import CLinux
 package import ProvenanceModel
 
-/// A file that appears whole or not at all: written under a temporary name beside its place, synced, renamed.
+/// A file that appears whole or not at all: written under a temporary name beside its place, synced, renamed. A signal that
+/// ends the program removes it in a command that has called `removeTemporaryFilesOnSignals`.
 package struct OutputFile: ~Copyable {
   private let fileSystem: any FileSystem
   private let target: String
   private let temporary: String
   private let file: any File
+  private let noted: Int32
   private var size: UInt64 = 0
   private var isFinished = false
 
-  private init(_ fileSystem: any FileSystem, _ target: String, _ temporary: String, _ file: any File) {
+  private init(_ fileSystem: any FileSystem, _ target: String, _ temporary: String, _ file: any File, _ noted: Int32) {
     self.fileSystem = fileSystem
     self.target = target
     self.temporary = temporary
     self.file = file
+    self.noted = noted
   }
 
   /// The temporary name is `.NAME.XXXXXXXX.tmp`, so that no tool takes it for a session.
@@ -22,7 +26,9 @@ package struct OutputFile: ~Copyable {
     while true {
       let temporary = path(parentDirectory(target), ".\(name).\(String(UInt32.random(in: .min ... .max), radix: 16)).tmp")
       if try fileSystem.status(of: temporary) != nil { continue }
-      do throws(LogError) { return OutputFile(fileSystem, target, temporary, try fileSystem.create(temporary)) } catch {
+      let noted = ckprov_note_temporary_file(temporary)
+      do throws(LogError) { return OutputFile(fileSystem, target, temporary, try fileSystem.create(temporary), noted) } catch {
+        ckprov_forget_temporary_file(noted)
         throw error.adding(error.code == .notFound ? "; the file's directory is not there: make it, or name another" : "").at(target)
       }
     }
@@ -44,5 +50,6 @@ package struct OutputFile: ~Copyable {
 
   deinit {
     if !isFinished { try? fileSystem.remove(temporary) }
+    ckprov_forget_temporary_file(noted)
   }
 }

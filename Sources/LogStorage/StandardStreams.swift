@@ -193,6 +193,9 @@ package func prepareStandardStreams() {
   }
 }
 
+/// For the start of a command: a signal that ends it takes its unfinished output files with it.
+package func removeTemporaryFilesOnSignals() { ckprov_remove_temporary_files_on_signals() }
+
 /// Bytes that are not UTF-8 are replaced.
 package func environmentVariable(_ name: String) -> String? {
   getenv(name).map { String(cString: $0) }

@@ -29,6 +29,7 @@ struct Command: AsyncParsableCommand {
 
   static func main() async {
     prepareStandardStreams()
+    removeTemporaryFilesOnSignals()
     do {
       let arguments = try arguments()
       var command = try parseAsRoot(arguments)

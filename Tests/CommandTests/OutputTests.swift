@@ -55,6 +55,23 @@ struct OutputTests {
     }
   }
 
+  /// At once or not at all, and nothing beside it.
+  @Test(arguments: ["export s1 --format prov-json", "report s1", "project s1"], [("HUP", Int32(129)), ("INT", 130), ("TERM", 143)])
+  func signalLeavesNothingBesideTheOutput(_ command: String, _ signal: (name: String, status: Int32)) async throws {
+    _ = try bench.file("lines", (1...20_000).map { action("\($0)") + "\n" }.joined())
+    let script = """
+      "$C" record --label l --kernel-urn u --session-id s1 lines
+      echo before > out
+      env --default-signal=INT "$C" \(command) -o out & writer=$!
+      until ls .out.*.tmp 2> /dev/null; do kill -0 $writer || break; sleep 0.01; done > /dev/null
+      kill -\(signal.name) $writer
+      wait $writer; status=$?; ls -A; cat out; exit $status
+      """
+    let result = try await bench.shell(script)
+    #expect(result.status == signal.status, "\(result.errors)")
+    #expect(result.text == "s1\nlines\nout\nstorage\nbefore\n")
+  }
+
   // MARK: Terminals
 
   private static let steering = "\u{1b}[31m\u{7}\r\u{8}\u{9b}2J\u{85}\u{202e}\u{2066}\u{61c}\u{200f}\u{7f}"

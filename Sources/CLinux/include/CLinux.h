@@ -23,6 +23,13 @@ int ckprov_name_characters(void);
 /// wcwidth: columns of a terminal, -1 for what is not printed or not known.
 int ckprov_columns(uint32_t scalar);
 
+/// Notes a file that must not outlive the program. Its place is what forgets it; -1 if there is none left, and then a signal leaves the file.
+int ckprov_note_temporary_file(const char *path);
+void ckprov_forget_temporary_file(int place);
+
+/// From now on SIGHUP, SIGINT and SIGTERM remove the files that are noted before they end the program; what is ignored stays so.
+void ckprov_remove_temporary_files_on_signals(void);
+
 /// The arguments that the program was started with, as the C library gave them: without /proc, Swift's CommandLine has none.
 int ckprov_argument_count(void);
 const char *ckprov_argument(int number);
