@@ -8,8 +8,15 @@ package func standardOutputIsTerminal() -> Bool { isatty(STDOUT_FILENO) == 1 }
 /// Columns of the terminal: COLUMNS if that is a number, else what it says itself; `nil` if standard output is none.
 package func standardOutputColumns() -> Int? {
   if let columns = environmentVariable("COLUMNS").flatMap({ Int($0) }), 20...10_000 ~= columns { return columns }
+  return terminalColumns(STDOUT_FILENO)
+}
+
+/// Columns of the terminal that standard error is, as it says itself.
+package func standardErrorColumns() -> Int? { terminalColumns(STDERR_FILENO) }
+
+private func terminalColumns(_ descriptor: Int32) -> Int? {
   var size = winsize()
-  guard standardOutputIsTerminal(), ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
+  guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
   return Int(size.ws_col)
 }
 

@@ -18,9 +18,8 @@ public struct Export: ~Copyable {
   private let seqs: ClosedRange<Int64>
   private var printer: any Printer
   private var passes: Range<Int>
-  /// How often an action was printed, and how often actions are in all.
-  package private(set) var done: UInt64 = 0
-  package let total: UInt64
+  /// Actions, in all passes.
+  private var printed: UInt64 = 0
   /// Of the pass that is under way.
   private var actions: ActionReader?
   private var buffer = ByteBuffer(capacity: blockSize * 2)
@@ -41,8 +40,11 @@ public struct Export: ~Copyable {
       case .html: Page(session)
       }
     passes = 0..<printer.passCount
-    total = session.actionCount * UInt64(printer.passCount)
   }
+
+  /// How many of the session's actions that is: in a form of several passes each counts for a part of them.
+  package var done: UInt64 { printed / UInt64(printer.passCount) }
+  package var total: UInt64 { session.actionCount }
 
   /// The next block, which is there until the next call; `nil` at the end.
   /// - Throws: `LogError` `corrupt` where the session is damaged: what came before is no whole document; `notFound` if it was removed meanwhile; `io`.
@@ -52,7 +54,7 @@ public struct Export: ~Copyable {
       if actions != nil {
         if try actions!.nextPayload() {
           try printer.print(try actions!.payload, to: &buffer)
-          done += 1
+          printed += 1
         } else {
           actions = nil
           try printer.endPass(to: &buffer)

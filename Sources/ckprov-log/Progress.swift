@@ -25,7 +25,8 @@ final class Progress {
     let left = rate > 0 ? ", \(Int(rate.rounded()))/s, \(durationText(milliseconds: Int64(Double(total - done) / rate * 1000))) left" : ""
     let filled = total > 0 ? min(20, max(0, 20 * Double(done) / Double(total))) : 0
     let bar = String(repeating: "=", count: Int(filled)) + String(repeating: " ", count: 20 - Int(filled))
-    showOnStandardError("[\(bar)] \(done) of \(total) \(what)\(left)")
+    // A line that is wider could not be taken away again.
+    showOnStandardError(cut("[\(bar)] \(done) of \(total) \(what)\(left)", to: standardErrorColumns() ?? .max))
     nextTime = .now + .milliseconds(100)
     isShown = true
   }

@@ -63,7 +63,7 @@ struct OutputTests {
       "$C" record --label l --kernel-urn u --session-id s1 lines
       echo before > out
       env --default-signal=INT "$C" \(command) -o out & writer=$!
-      until ls .out.*.tmp 2> /dev/null; do kill -0 $writer || break; sleep 0.01; done > /dev/null
+      until compgen -G '.out.*.tmp'; do kill -0 $writer || break; done > /dev/null
       kill -\(signal.name) $writer
       wait $writer; status=$?; ls -A; cat out; exit $status
       """
@@ -73,6 +73,30 @@ struct OutputTests {
   }
 
   // MARK: Terminals
+
+  /// What a command with a person before it shows of how far it is, in a terminal of so many columns. In the middle, which a condition of the shell finds, it is
+  /// stopped for a second, after which it must say it.
+  private func progress(_ command: String, in middle: String, columns: Int = 200) async throws -> [String] {
+    let script = """
+      stty cols \(columns)
+      \(command) & program=$!
+      until \(middle); do kill -0 $program || break; done > /dev/null
+      kill -STOP $program; sleep 1; kill -CONT $program; wait
+      """
+    _ = try bench.file("run", script)
+    let result = try await bench.shell("script -qec 'bash run' /dev/null < /dev/null")
+    return result.text.split(separator: "\r\u{1b}[K").dropFirst().map(String.init)
+  }
+
+  @Test func progressIsNoWiderThanTheTerminal() async throws {
+    _ = try bench.file("lines", (1...5000).map { action("\($0)") + "\n" }.joined())
+    try #require(await bench.shell(#""$C" record --label l --kernel-urn u --session-id s1 lines"#).status == 0)
+    for columns in [20, 45, 200] {
+      let shown = try await progress("$C export s1 --format prov-json -o out", in: "compgen -G '.out.*.tmp'", columns: columns)
+      #expect(!shown.isEmpty && shown.allSatisfy { $0.count <= columns }, "\(shown)")
+      if columns == 200 { #expect(shown.allSatisfy { $0.contains(" of 5000 actions printed, ") }, "\(shown)") }
+    }
+  }
 
   private static let steering = "\u{1b}[31m\u{7}\r\u{8}\u{9b}2J\u{85}\u{202e}\u{2066}\u{61c}\u{200f}\u{7f}"
 
