@@ -24,6 +24,8 @@ package struct CompactionStep: Sendable {
   package let sizeBefore: UInt64
   /// `nil` as long as it is only planned.
   package fileprivate(set) var sizeAfter: UInt64?
+  /// The files stay as they were: a writer has gone on with the log meanwhile.
+  package fileprivate(set) var isOvertaken = false
   /// The file behind them.
   fileprivate let next: SegmentFileName?
 
@@ -55,6 +57,7 @@ extension LogDirectory {
   ///   - lock: the writer's, if the caller has it.
   ///   - tellRemoved: gets the names of files that interrupted work has left, once they are gone.
   ///   - progress: gets how many MiB of how many were read; all are read twice.
+  /// - Returns: what was done, and what was overtaken.
   /// - Throws: `LogError` `locked` if another one compacts; `corrupt` if a file is damaged; `noSpace`, `io`. What was not finished is as it was.
   package func compact(
     _ id: SessionID, _ rules: CompactionRules = CompactionRules(), lock: LogLock? = nil, tellRemoved: ([String]) -> Void = { _ in },
@@ -70,11 +73,11 @@ extension LogDirectory {
     let total = steps.reduce(0) { $0 + $1.rawSize >> 19 }
     var bytes: UInt64 = 0
     for var step in steps {
-      step.sizeAfter = try perform(step, id, rules, lock) {
+      step.sizeAfter = try perform(&step, id, rules, lock) {
         bytes += UInt64($0)
         progress(bytes >> 20, total)
       }
-      if step.sizeAfter != nil { done.append(step) }
+      if step.sizeAfter != nil || step.isOvertaken { done.append(step) }
     }
     return done
   }
@@ -128,9 +131,9 @@ extension LogDirectory {
 
   // MARK: Making a file
 
-  /// - Returns: bytes of the new file; `nil` if nothing was replaced: it would be no smaller, or someone has gone on with the log meanwhile.
+  /// - Returns: bytes of the new file; `nil` if nothing was replaced: it would be no smaller, or it was overtaken, which is then noted.
   private func perform(
-    _ step: CompactionStep, _ id: SessionID, _ rules: CompactionRules, _ lock: LogLock?, tellRead: (Int) -> Void
+    _ step: inout CompactionStep, _ id: SessionID, _ rules: CompactionRules, _ lock: LogLock?, tellRead: (Int) -> Void
   ) throws(LogError) -> UInt64? {
     let temporary = path(of: step.result.temporaryName)
     let newest = step.next == nil ? try fileSystem.status(of: path(of: step.files.last!.description)) : nil
@@ -140,6 +143,7 @@ extension LogDirectory {
       let isBetter = step.files != [step.result] || size < step.sizeBefore
       let isWanted = isBetter ? true : try isIndexMended(step.result, by: temporary)
       guard isWanted, try replace(step, by: temporary, newest, lock) else {
+        step.isOvertaken = isWanted
         try fileSystem.remove(temporary)
         return nil
       }

@@ -8,14 +8,14 @@ struct CompactCommand: ParsableCommand {
     abstract: "Compresses and merges the files of logs.",
     discussion: """
       Each new file is compared with those that it was made of before they go, and 'lz4 -d' unpacks it. May run while the sessions are recorded and read; the file that \
-      a writer appends to is left alone. Also takes away what an interrupted compaction has left, and sets a damaged compressed file beside whole ones aside. --level \
+      a writer appends to is left alone, and what a writer goes on with meanwhile stays as it was, which is said. Also takes away what an interrupted compaction has left, and sets a damaged compressed file beside whole ones aside. --level \
       packs what is compressed already anew, too, and makes a wrong index right.
 
       Examples:
         ckprov-log compact
         ckprov-log compact --level 9 1e192fa4
 
-      Exit codes: 0 done, or nothing to do; 65 a log is damaged, and was left as it is; 75 another process compacts this session.
+      Exit codes: 0 done, nothing to do, or a writer went on meanwhile; 65 a log is damaged, and was left as it is; 75 another process compacts this session.
       """)
 
   @OptionGroup var storage: StorageOptions
@@ -40,7 +40,7 @@ struct CompactCommand: ParsableCommand {
         if ids.count > 1 { progress.update(index, of: ids.count) }
         do throws(LogError) {
           let result = try storage.store.compact(id, level: level, isPlan: dryRun) { if ids.count == 1 { progress.update($0, of: $1) } }
-          guard result.filesBefore + result.filesRemoved > 0 || !sessions.isEmpty else { continue }
+          guard result.filesBefore + result.filesRemoved + result.filesOvertaken > 0 || !sessions.isEmpty else { continue }
           progress.end()
           try out.line(line(id, result))
           try out.flush()
@@ -62,13 +62,18 @@ struct CompactCommand: ParsableCommand {
   }
 
   private func line(_ id: SessionID, _ result: Compaction) -> String {
-    let files = { (count: Int) in count == 1 ? "1 file" : "\(count) files" }
     let removed = result.filesRemoved > 0 ? "\(files(result.filesRemoved)) of interrupted work \(dryRun ? "would be removed" : "removed")" : nil
-    guard result.filesBefore > 0 else { return "\(id)  \(removed ?? "nothing to do")" }
-    let before = "\(id)  \(files(result.filesBefore)), \(sizeText(result.bytesBefore))"
-    guard let after = result.bytesAfter else {
-      return "\(before): would become \(files(result.filesAfter))\(level == nil ? "" : ", where that is smaller")\(removed.map { "; \($0)" } ?? "")"
-    }
-    return "\(before) -> \(files(result.filesAfter)), \(sizeText(after))\(removed.map { "; \($0)" } ?? "")"
+    let overtaken = result.filesOvertaken > 0 ? "\(files(result.filesOvertaken)) left as before: a writer went on with the session meanwhile" : nil
+    let parts = [change(result), removed, overtaken].compactMap { $0 }
+    return "\(id)  \(parts.isEmpty ? "nothing to do" : parts.joined(separator: "; "))"
   }
+
+  private func change(_ result: Compaction) -> String? {
+    guard result.filesBefore > 0 else { return nil }
+    let before = "\(files(result.filesBefore)), \(sizeText(result.bytesBefore))"
+    if let after = result.bytesAfter { return "\(before) -> \(files(result.filesAfter)), \(sizeText(after))" }
+    return "\(before): would become \(files(result.filesAfter))\(level == nil ? "" : ", where that is smaller")"
+  }
+
+  private func files(_ count: Int) -> String { count == 1 ? "1 file" : "\(count) files" }
 }

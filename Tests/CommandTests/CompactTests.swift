@@ -33,6 +33,21 @@ struct CompactTests {
 
   private func format(_ size: UInt64) -> String { "\(size / 1024).\((size % 1024 * 10 + 512) / 1024) KiB" }
 
+  /// All its work is in vain then, which is not that there was none.
+  @Test func aWriterThatGoesOnMeanwhile() async throws {
+    _ = try bench.file("lines", (1...20_000).map { action("\($0)") + "\n" }.joined())
+    let script = """
+      "$C" record --label l --kernel-urn u --session-id s1 --no-close lines && "$C" close s1
+      "$C" compact s1 > said & compact=$!
+      until compgen -G 'storage/sessions/s1.log/.*.lz4.tmp'; do kill -0 $compact || break; done
+      kill -STOP $compact; echo '\(action("a"))' | "$C" record --resume s1 --no-close; kill -CONT $compact
+      wait $compact && cat said >&2
+      """
+    let result = try await bench.shell(script)
+    #expect(result.status == 0 && result.errors == "s1  2 files left as before: a writer went on with the session meanwhile\n", "\(result.errors)")
+    #expect(try await bench.run("verify", "s1").text.contains("  clean  20001 actions"))
+  }
+
   @Test func badRequests() async throws {
     #expect(try await bench.run("compact", "none").status == 66)
     #expect(try await bench.run("compact", "--level", "13").status == 64)

@@ -13,6 +13,8 @@ public struct Compaction: Sendable, Equatable {
   public var bytesAfter: UInt64?
   /// Files that interrupted work had left, and that are gone now.
   public var filesRemoved = 0
+  /// Files that stay as they were, because a writer has gone on with the log meanwhile.
+  public var filesOvertaken = 0
 }
 
 extension SessionStore {
@@ -38,6 +40,10 @@ extension SessionStore {
       isPlan
       ? try log.planCompaction(of: id, rules, tellRemoved: tellRemoved) : try log.compact(id, rules, tellRemoved: tellRemoved, progress: progress)
     for step in steps {
+      guard !step.isOvertaken else {
+        result.filesOvertaken += step.files.count
+        continue
+      }
       result.filesBefore += step.files.count
       result.filesAfter += 1
       result.rawBytes += step.rawSize
