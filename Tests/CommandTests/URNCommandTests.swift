@@ -1,3 +1,5 @@
+import LogStorage
+import ProvenanceLog
 import TestSupport
 import Testing
 
@@ -11,7 +13,8 @@ struct URNCommandTests {
   private static let urns = [
     "ckp://Kernel#CK.Task:v1.0", "ckp://Kernel#Odd", "ckp://Process#deploy-1773518400000-1f2e", "ckp://Process#deploy",
     "ckp://Action#K/t.a-1773518400000",
-    "ckp://Edge#Connection-A-to-B-REQUIRES:v1", "ckp://Goal#G001", "ckp://Task#T12", "ckp://Nothing#x", "http://example.org", "",
+    "ckp://Edge#Connection-A-to-B-REQUIRES:v1", "ckp://Edge#Connection-A-to-B-REQUIRES", "ckp://Instance#a-1",
+    "ckp://Goal#G001", "ckp://Task#T12", "ckp://Nothing#x", "http://example.org", "",
     "ckp://Kernel#é/ü:v2",
   ]
 
@@ -23,6 +26,17 @@ struct URNCommandTests {
       let theirs = try await runProgram("python3", ["-m", "cklib.urn", verb, urn])
       #expect(ours.output == theirs.output && ours.errors == "", "\(urn): \(ours.text) \(ours.errors) \(theirs.text)")
       #expect(ours.status == (theirs.status == 0 ? 0 : 65), "\(urn)")
+    }
+  }
+
+  /// What Format/reports.md lists.
+  @Test func itsPartsAreDocumented() async throws {
+    let document = String(decoding: try DiskFileSystem().bytes(of: repositoryPath() + "/Format/reports.md"), as: UTF8.self)
+    let section = try #require(document.split(separator: "## `urn parse`\n").last?.split(separator: "\n## ").first)
+    let words = Set(section.split { !$0.isLetter && $0 != "_" }.map(String.init))
+    for urn in Self.urns {
+      guard case .object(let parts) = try json(await runProgram(command, ["urn", "parse", urn]).output) else { throw LogError(.corrupt, urn) }
+      for (name, _) in parts { #expect(words.contains(name.description), "\(name)") }
     }
   }
 
