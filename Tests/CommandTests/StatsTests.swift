@@ -1,3 +1,4 @@
+import LogStorage
 import ProvenanceLog
 import TestSupport
 import Testing
@@ -70,6 +71,17 @@ struct StatsTests {
     #expect(text.count == 9)
     #expect(text[0].split(separator: " ") == ["SESSION", "LOG", "JSON"] && text[1].hasPrefix("s1  ") && text[2].hasPrefix("s2  "), "\(text)")
     #expect(text[3].hasPrefix("logs  ") && text[6...7] == ["left over     0 B", "set aside     0 B"] && text[8].hasPrefix("in all  "), "\(text)")
+  }
+
+  /// Evidence stands beside the sessions, and among the files of a log.
+  @Test func diskUsageOfWhatIsSetAside() async throws {
+    let before = try json(await bench.run("stats", "--disk-usage", "--json").output)
+    let names = ["s1.log/.00000000000000000000.seg.aside", "s1.log/.00000000000000000000.seg.lz4.aside", ".s1.json.aside"]
+    for (number, name) in names.enumerated() { try DiskFileSystem().write(Array(repeating: 0, count: 10 << number), to: "\(bench.sessions)/\(name)") }
+    let after = try json(await bench.run("stats", "--disk-usage", "--json").output)
+    #expect(after["aside_bytes"] == .integer(70) && after["bytes"].integer == before["bytes"].integer + 70)
+    for member in ["log_bytes", "view_bytes", "leftover_bytes"] as [JSONString] { #expect(after[member] == before[member]) }
+    #expect(try json(await bench.run("retain", "--json", "--keep", "0").output)["bytes_freed"].integer == before["bytes"].integer + 30)
   }
 
   @Test func damageIsNamedAndTheRestCounted() async throws {

@@ -7,12 +7,14 @@ package struct DiskUse: Sendable {
   package let modified: Int64
   /// 0 for a legacy session.
   package let logBytes: UInt64
+  /// Of what stands as evidence in the log's directory, and goes with it.
+  package let asideBytes: UInt64
   /// Of the JSON file that goes with it: the log's view, or the legacy session itself.
   package let jsonBytes: UInt64
   /// False for a creation that did not finish.
   package let isStarted: Bool
 
-  package var bytes: UInt64 { logBytes + jsonBytes }
+  package var bytes: UInt64 { logBytes + asideBytes + jsonBytes }
   /// The nanoseconds that 64 bits hold are all in the years that a timestamp has.
   package var lastWritten: Timestamp { Timestamp(microseconds: modified / 1000)! }
 }
@@ -36,6 +38,7 @@ extension SessionsDirectory {
     let names = try names()
     var use = DirectoryUse()
     use.sessions = diskUse(among: names, progress: progress, failures: &use.failures)
+    use.asideBytes = use.sessions.reduce(0) { $0 + $1.asideBytes }
     for name in names where name.hasPrefix(".") {
       let bytes = size(of: LogStorage.path(path, name))
       if Leftover(name) != nil { use.leftoverBytes += bytes }
@@ -80,14 +83,18 @@ extension SessionsDirectory {
             let kind = min(use.modified, json.modified) < limit ? try jsonKind(of: id, try knownHeader(of: id)) : .view
             if kind == .another { legacy.insert(id.description) } else { viewBytes = json.size }
           }
-          uses.append(DiskUse(session: session, modified: use.modified, logBytes: use.bytes, jsonBytes: viewBytes, isStarted: use.isStarted))
+          uses.append(
+            DiskUse(
+              session: session, modified: use.modified, logBytes: use.bytes, asideBytes: use.asideBytes, jsonBytes: viewBytes,
+              isStarted: use.isStarted))
         case .legacy(let name):
           guard legacy.contains(name) else { continue }
           guard let status = try fileSystem.status(of: legacyPath(name)), status.kind == .file else {
             try checkIsText(legacyPath(name))
             continue
           }
-          uses.append(DiskUse(session: session, modified: status.modified, logBytes: 0, jsonBytes: status.size, isStarted: true))
+          uses.append(
+            DiskUse(session: session, modified: status.modified, logBytes: 0, asideBytes: 0, jsonBytes: status.size, isStarted: true))
         }
       } catch {
         // Not found: it was removed meanwhile.
@@ -108,15 +115,15 @@ extension SessionsDirectory {
 
 extension LogDirectory {
   /// When it was last written, and what it takes on disk; `nil` if there is no such directory.
-  fileprivate func use() throws(LogError) -> (modified: Int64, bytes: UInt64, isStarted: Bool)? {
+  fileprivate func use() throws(LogError) -> (modified: Int64, bytes: UInt64, asideBytes: UInt64, isStarted: Bool)? {
     guard let directory = try fileSystem.status(of: path), directory.kind == .directory else { return nil }
     var newest: Int64?
-    var bytes: UInt64 = 0
+    var (bytes, asideBytes): (UInt64, UInt64) = (0, 0)
     for name in try fileSystem.names(in: path) {
       guard let status = try fileSystem.status(of: path(of: name)) else { continue }
-      bytes += status.size
+      if name.hasSuffix(".aside") { asideBytes += status.size } else { bytes += status.size }
       if SegmentFileName(name) != nil { newest = max(newest ?? .min, status.modified) }
     }
-    return (newest ?? directory.modified, bytes, newest != nil)
+    return (newest ?? directory.modified, bytes, asideBytes, newest != nil)
   }
 }
