@@ -53,6 +53,7 @@ HARD = [
     {"action_type": TURNED, "outcome": TURNED, "kernel": TURNED, "note": TURNED + "\nline", "via_edge": TURNED, "intent": {TURNED: TURNED}, "after_state": {TURNED: TURNED}},
     {"action_type": "back", "generated_at": "1000-01-01T00:00:00.000001Z", "note": "שלום ab"},
     {"action_type": "again", "outcome": "failed", "attempt": 9007199254740993},
+    {"action_type": "", "kernel": ""},
 ]
 
 
@@ -102,6 +103,13 @@ def hard(driver, page, save):
         check("found by field", text("#count").split()[0], "1")
         driver.find_element(By.ID, "reset").click()
 
+        # An empty text is chosen like any other.
+        for name in ("type", "kernel"):
+            check(f"empty {name}", script("""const select = document.getElementById(arguments[0]), place = [...select.options].findIndex(option => option.text === "\u2068\u2069 (1)");
+              select.selectedIndex = place; select.dispatchEvent(new Event("change")); return [...shown].map(index => Number(actions[index][SEQ]))""", name), [10])
+            driver.find_element(By.ID, "reset").click()
+            check(f"all after {name}", text("#count"), f"{len(HARD)} actions")
+
         # Nothing steers the eye, nothing runs on into what is beside it.
         steering = "/[\\0-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066\\u2067]/.test(document.body.innerText + document.title)"
         for index, action in enumerate(HARD):
@@ -139,7 +147,7 @@ def hard(driver, page, save):
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 718, "height": 1000, "deviceScaleFactor": 1, "mobile": False})
         script("dispatchEvent(new Event('beforeprint'))")
         lines = script("return [...document.querySelectorAll('#print > table > tbody > tr')].map(row => [row.className.split(' ')[0], [...row.querySelectorAll('table > tbody > tr')].map(r => [...r.cells].map(cell => cell.textContent))])")
-        check("printed rows", [line[0] for line in lines], ["action", "action", "states", "action", "states", "action", "action"])
+        check("printed rows", [line[0] for line in lines], ["action", "action", "states", "action", "states", "action", "action", "action"])
         check("printed changes", lines[2][1] if len(lines) > 2 else None, [["Ärger", "früher", "später"], ["typed", "1", '"1"'], ["", "empty", "key"], ["1 more the same"]])
         check("printed attempt", "(attempt 9007199254740993)" in text("#print"))
         broken = script("""const broken = [];
@@ -218,7 +226,7 @@ def main(page, view, prefix=None):
         # Types and kernels.
         for part, key in (("type", "action_type"), ("kernel", "kernel")):
             value = actions[len(actions) // 2][key]
-            driver.execute_script("const s = document.getElementById(arguments[0]); s.value = arguments[1]; s.dispatchEvent(new Event('change'))", part, passed(value))
+            driver.execute_script("const s = document.getElementById(arguments[0]); s.value = arguments[1]; s.dispatchEvent(new Event('change'))", part, "=" + passed(value))
             if passed(value) == value:
                 check(f"one {part}", count(), sum(action[key] == value for action in actions))
             driver.find_element(By.ID, "reset").click()
