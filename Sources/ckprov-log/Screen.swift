@@ -62,13 +62,17 @@ struct Screen: ~Copyable {
   }
 
   mutating func line(_ pieces: [(String, Style)]) throws(LogError) {
-    var (text, room) = ("", width ?? .max)
-    for (piece, style) in pieces where room > 0 && !piece.isEmpty {
-      let shown = cut(escapedForTerminal(piece), to: room)
-      room -= columns(of: shown)
-      text += hasColor && style != .plain ? "\u{1B}[\(style.rawValue)m\(shown)\u{1B}[0m" : shown
+    let pieces = pieces.map { (text: escapedForTerminal($0.0), style: $0.1) }
+    var (line, room, rest) = ("", width ?? .max, pieces.reduce(0) { $0 + columns(of: $1.text) })
+    for (text, style) in pieces where !text.isEmpty {
+      rest -= columns(of: text)
+      // One that just fits makes room for the ellipsis of what comes behind it.
+      let shown = cut(rest > 0 && columns(of: text) == room ? text + " " : text, to: room)
+      line += hasColor && style != .plain ? "\u{1B}[\(style.rawValue)m\(shown)\u{1B}[0m" : shown
+      if shown != text { break }
+      room -= columns(of: text)
     }
-    try out.line(text)
+    try out.line(line)
   }
 
   mutating func flush() throws(LogError) { try out.flush() }

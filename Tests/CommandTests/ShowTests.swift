@@ -185,6 +185,16 @@ struct ShowTests {
     }
   }
 
+  /// Nor does a line end without a word on what has no room in it.
+  @Test func whatHasNoRoomIsSaid() async throws {
+    try await record("s1", [Self.line("02.500000", #""scale","outcome":"verified","note":"\#(String(repeating: "n", count: 60))""#)])
+    let whole = try #require(try await bench.shell("COLUMNS=200 $C show s1").text.split(separator: "\n").last)
+    for columns in 20...(whole.count + 1) {
+      let shown = try #require(try await bench.shell("COLUMNS=\(columns) $C show s1").text.split(separator: "\n").last)
+      #expect(shown == (columns < whole.count ? whole.prefix(columns - 1) + "…" : whole))
+    }
+  }
+
   @Test func tableAlignsWideCharacters() async throws {
     for (id, outcome) in [("a", "漢字"), ("b", "plain"), ("c", "e\u{301}é")] {
       try #require(await bench.record(id, [#"{"close":{"outcome":"\#(outcome)"}}"#]).status == 0)
