@@ -136,6 +136,17 @@ struct ImportAllTests {
     }
   }
 
+  /// That there is one already would be no advice.
+  @Test func aLogThatCannotBeReadIsNamedWithTheReason() async throws {
+    guard try await bench.run("--version", isPrivileged: false).status == 0 else { return }
+    try #require(await bench.record("a1", [action("a")]).status == 0)
+    try #require(await runProgram("chmod", ["-R", "a=rwX", bench.storage.path]).status == 0)
+    let segment = bench.logPath("a1") + "/00000000000000000000.seg"
+    try #require(await runProgram("chmod", ["0", segment]).status == 0)
+    let result = try await bench.run("import", "--all", isPrivileged: false)
+    #expect(result.status == 77 && result.errors.hasPrefix("ckprov-log: \(segment): ") && result.errors.contains("Permission denied"), "\(result)")
+  }
+
   /// What stands in a log under such a name could not be removed with it.
   @Test func aLogWithANameThatIsNotUTF8Stays() async throws {
     try await bench.makeLegacy("s", [action("a")])

@@ -78,7 +78,7 @@ extension SessionsDirectory {
           .invalidInput, "this is session '\(id)', and not named so: it would not be the view of its log; rename it, or move it away", path: file)
       }
       let unnamed = batch.first { $0.id == id }
-      let session = unnamed?.session ?? (try? log(of: id).state(of: id).checkpoint)
+      let session = if let unnamed { unnamed.session } else { try known(id) }
       if let session, outline.isView(of: session.header), try !outline.holdsMore(than: session.summary) {
         // Another file may say something else of the same session.
         if place != nil, try outline.endsAs(session.summary) { try checkIsSame(file, as: unnamed?.made.log ?? log(of: id), id) }
@@ -86,6 +86,15 @@ extension SessionsDirectory {
       }
     }
     return try importLog(of: file, makesDirectory: batch.isEmpty)
+  }
+
+  /// What a log holds; `nil` if there is none, or if it is damaged.
+  /// - Throws: `LogError` if it cannot be read.
+  private func known(_ id: SessionID) throws(LogError) -> Checkpoint? {
+    do throws(LogError) { return try log(of: id).state(of: id).checkpoint } catch {
+      guard error.code == .notFound || error.code == .corrupt else { throw error }
+      return nil
+    }
   }
 
   private func checkIsSame(_ path: String, as log: LogDirectory, _ id: SessionID) throws(LogError) {
