@@ -25,7 +25,13 @@ struct DiffCommand: ParsableCommand {
   func run() throws {
     var differs = false
     try reporting { () throws(LogError) in
+      let progress = Progress("actions read")
       let sessions = (try storage.store.getSession(first), try storage.store.getSession(second))
+      let total = sessions.0.actionCount + sessions.1.actionCount
+      let ofFirst = try outlines(sessions.0) { progress.update($0, of: total) }
+      let ofSecond = try outlines(sessions.1) { progress.update(UInt64(ofFirst.count) + $0, of: total) }
+      let pairs = Pairing.pairs(ofFirst, ofSecond)
+      progress.end()
       var screen = Screen(screenOptions)
       let width = ((screen.width ?? 160) - 3) / 2
       for ((name, old), (_, new)) in zip(header(sessions.0), header(sessions.1)) {
@@ -38,7 +44,10 @@ struct DiffCommand: ParsableCommand {
       // Both are read once more, side by side.
       var old = try sessions.0.actions()
       var new = try sessions.1.actions()
-      for pair in Pairing.pairs(try outlines(sessions.0), try outlines(sessions.1)) where screen.isOpen {
+      let comparing = Progress("pairs compared", isPrinting: true)
+      defer { comparing.end() }
+      for (index, pair) in pairs.enumerated() where screen.isOpen {
+        comparing.update(index, of: pairs.count)
         if try print(try old.action(pair.first), try new.action(pair.second), width, to: &screen) { differs = true }
       }
       try screen.flush()
@@ -54,11 +63,13 @@ struct DiffCommand: ParsableCommand {
   }
 
   /// What actions are laid side by side by.
-  private func outlines(_ session: Session) throws(LogError) -> [Pairing.Outline] {
+  /// - Parameter tellRead: gets how many were read.
+  private func outlines(_ session: Session, tellRead: (UInt64) -> Void) throws(LogError) -> [Pairing.Outline] {
     var outlines: [Pairing.Outline] = []
     var actions = try session.actions()
     while let action = try actions.next() {
       outlines.append(Pairing.Outline(seq: action.seq, type: action.actionType, kernel: action.kernel))
+      tellRead(UInt64(outlines.count))
     }
     return outlines
   }

@@ -33,7 +33,7 @@ struct ImportCommand: ParsableCommand {
 
   func run() throws {
     let directory = storage.store.directory
-    let progress = Progress("files looked at")
+    var progress = Progress("files looked at")
     var out = Output()
     var failure: ExitCode?
     func report(_ result: Result<SessionID, LogError>) throws(LogError) {
@@ -51,7 +51,10 @@ struct ImportCommand: ParsableCommand {
         if files.isEmpty { storage.noteIfMissing() }
         try directory.importAll(from: files.first, progress: progress.update, each: report)
       } else {
-        for file in files { try report(Result { () throws(LogError) in try directory.importSession(file) }) }
+        for file in files {
+          progress = Progress("MiB of \(escapedForTerminal(file)) read")
+          try report(Result { () throws(LogError) in try directory.importSession(file, progress: progress.update) })
+        }
       }
     }
     if let failure { throw failure }

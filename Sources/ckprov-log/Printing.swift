@@ -12,6 +12,9 @@ struct Printing: ~Copyable {
   private var out = Output()
   /// Of the first session of all that could not be read.
   private(set) var failure: ExitCode?
+  private let progress = Progress("sessions read", isPrinting: true)
+  /// Which of how many sessions is read; `nil` if it is but one.
+  private var place: (index: Int, count: Int)?
   /// Errors: each is said once.
   private var said: Set<String> = []
 
@@ -35,6 +38,10 @@ struct Printing: ~Copyable {
   }
 
   mutating func printAll(last count: Int?, isReversed: Bool) throws(LogError) {
+    defer {
+      progress.end()
+      place = nil
+    }
     var damaged: [(id: SessionID, error: LogError)] = []
     var sessions = try store.entries(failed: { damaged.append(($0, $1)) }).map { (location: $0.location, count: Int?.none) }
     // Of the others nothing is left out.
@@ -42,7 +49,8 @@ struct Printing: ~Copyable {
     // The last ones of all stand in the newest sessions.
     if var rest = count {
       var wanted: [(SessionStore.Location, Int?)] = []
-      for (session, _) in sessions where rest > 0 {
+      for (index, (session, _)) in sessions.enumerated() where rest > 0 {
+        place = (index, sessions.count)
         try goingOn { printing throws(LogError) in
           let found = min(rest, try printing.count(session, upTo: rest))
           if found > 0 { wanted.append((session, found)) }
@@ -51,7 +59,8 @@ struct Printing: ~Copyable {
       }
       sessions = wanted
     }
-    for (session, count) in isReversed ? sessions : sessions.reversed() where out.isOpen {
+    for (index, (session, count)) in (isReversed ? sessions : sessions.reversed()).enumerated() where out.isOpen {
+      place = (index, sessions.count)
       try goingOn { printing throws(LogError) in try printing.print(session, last: count, isReversed: isReversed) }
     }
   }
@@ -64,8 +73,13 @@ struct Printing: ~Copyable {
       // Removed since it was listed.
       guard error.code != .notFound else { return }
       failure = failure ?? error.code.exitCode
+      progress.end()
       if said.insert(error.description).inserted { note(error.description) }
     }
+  }
+
+  private func tellProgress() {
+    if let place { progress.update(place.index, of: place.count) }
   }
 
   mutating func print(_ session: SessionStore.Location, last count: Int?, isReversed: Bool) throws(LogError) {
@@ -93,12 +107,16 @@ struct Printing: ~Copyable {
   private mutating func print(_ session: SessionStore.Location, _ seqs: ClosedRange<Int64>) throws(LogError) {
     var actions = try actions(session, seqs)
     while out.isOpen, try actions.nextPayload() {
+      tellProgress()
       let payload = try actions.payload
       if try selection.wants(payload, of: session.name) { try printer.print(payload, of: session.name, to: &out) }
       if cursor != nil { cursor!.advance(session.name, to: try seq(ofAction: payload)) }
     }
     if case .log(let id) = session {
-      if actions.bytesInDoubt > 0 { try out.flush() }
+      if actions.bytesInDoubt > 0 {
+        progress.end()
+        try out.flush()
+      }
       noteDoubt(id, bytes: actions.bytesInDoubt)
     }
   }
@@ -112,6 +130,7 @@ struct Printing: ~Copyable {
       var (piece, size): ([[UInt8]], Int) = ([], 0)
       var actions = try actions(session, first...last)
       while size < 1 << 24, try actions.nextPayload() {
+        tellProgress()
         let payload = try actions.payload
         guard try selection.wants(payload, of: session.name) else { continue }
         piece.append(Array(payload))
@@ -151,6 +170,7 @@ struct Printing: ~Copyable {
     var wanted: [Int64] = []
     var actions = try actions(session, seqs)
     while try actions.nextPayload() {
+      tellProgress()
       let payload = try actions.payload
       guard try selection.wants(payload, of: session.name) else { continue }
       if wanted.count / 2 >= count { wanted.removeFirst(wanted.count - count) }

@@ -74,10 +74,11 @@ struct OutputTests {
 
   // MARK: Terminals
 
-  /// What a command with a person before it shows of how far it is, in a terminal of so many columns. In the middle, which a condition of the shell finds, it is
-  /// stopped for a second, after which it must say it.
+  /// What a command with a person before it shows of how far it is, in a terminal of so many columns. In the middle, which a condition of the shell finds
+  /// (`isReading`: it has the file of the log open), it is stopped for a second, after which it must say it.
   private func progress(_ command: String, in middle: String, columns: Int = 200) async throws -> [String] {
     let script = """
+      isReading() { for file in /proc/$program/fd/*; do [ "$file" -ef storage/sessions/s1.log/*.seg* ] && return; done; return 1; }
       stty cols \(columns)
       \(command) & program=$!
       until \(middle); do kill -0 $program || break; done > /dev/null
@@ -96,6 +97,24 @@ struct OutputTests {
       #expect(!shown.isEmpty && shown.allSatisfy { $0.count <= columns }, "\(shown)")
       if columns == 200 { #expect(shown.allSatisfy { $0.contains(" of 5000 actions printed, ") }, "\(shown)") }
     }
+  }
+
+  private static let isMaking = "compgen -G 'storage/sessions/.*'"
+
+  /// One long session among all, where nothing is said as long as it is the first.
+  @Test(arguments: [
+    ("import s1.json", isMaking, " MiB of s1.json read"), ("import --all .", isMaking, " of 1 files looked at"),
+    ("cat --all -g none", "isReading", " of 1 sessions read"), ("cat --all -g none -n 5", "isReading", " of 1 sessions read"),
+    ("cat --all -g none -r", "isReading", " of 1 sessions read"), ("diff s1 s1 --no-pager", "isReading", " of 40000 actions read"),
+  ])
+  func progressOfLongWork(_ command: String, middle: String, expected: String) async throws {
+    _ = try bench.file("lines", (1...20_000).map { action("\($0)") + "\n" }.joined())
+    let isImport = command.hasPrefix("import")
+    let made = try await bench.shell(
+      #""$C" record --label l --kernel-urn u --session-id s1 lines; \#(isImport ? "mv storage/sessions/s1.json .; rm -r storage" : "")"#)
+    try #require(made.status == 0)
+    let shown = try await progress("$C \(command) > out", in: middle)
+    #expect(shown.contains { $0.hasPrefix("[") && $0.contains(expected) }, "\(shown)")
   }
 
   private static let steering = "\u{1b}[31m\u{7}\r\u{8}\u{9b}2J\u{85}\u{202e}\u{2066}\u{61c}\u{200f}\u{7f}"

@@ -6,10 +6,11 @@ extension SessionsDirectory {
   /// Turns a session that the reference wrote into a log. It is accepted only if projecting the log gives the same bytes back; the original stays as it is, and
   /// the log gets its modification time.
   ///
+  /// - Parameter progress: gets how many MiB of how many were read; all are read twice.
   /// - Throws: `LogError` `invalidInput` if the file is no session that can be reproduced exactly, `alreadyExists` if its id has a log, `locked` if one is being
   ///   made.
-  package func importSession(_ path: String) throws(LogError) -> SessionID {
-    try name([try importLog(of: path, makesDirectory: true)])[0].get()
+  package func importSession(_ path: String, progress: (Int, Int) -> Void = { _, _ in }) throws(LogError) -> SessionID {
+    try name([try importLog(of: path, makesDirectory: true, progress: progress)])[0].get()
   }
 
   /// Imports every JSON file of a directory whose session has no log yet, by name. What is imported already is passed over, so it goes on where an earlier
@@ -37,15 +38,16 @@ extension SessionsDirectory {
       if let noSpace { throw noSpace }
     }
     for (index, name) in files.enumerated() {
-      progress(index, files.count)
+      func tick() { progress(index, files.count) }
+      tick()
       do throws(LogError) {
         let log: ImportedLog?
         do throws(LogError) {
-          log = try importIfMissing(name, from: place, behind: batch)
+          log = try importIfMissing(name, from: place, behind: batch, tick)
         } catch let error where error.isOutOfFiles {
           // Each log of the batch holds two.
           try finishBatch()
-          log = try importIfMissing(name, from: place, behind: batch)
+          log = try importIfMissing(name, from: place, behind: batch, tick)
         }
         guard let log else { continue }
         batch.append(log)
@@ -64,7 +66,8 @@ extension SessionsDirectory {
   }
 
   /// - Returns: `nil` if its session has a log already that holds as much, or will have with the batch; or if it is gone.
-  private func importIfMissing(_ name: String, from place: String?, behind batch: [ImportedLog]) throws(LogError) -> ImportedLog? {
+  private func importIfMissing(_ name: String, from place: String?, behind batch: [ImportedLog], _ tick: () -> Void) throws(LogError) -> ImportedLog?
+  {
     let file = LogStorage.path(place ?? path, "\(name).json")
     let outline: ViewOutline
     // Removed since it was listed.
@@ -85,7 +88,7 @@ extension SessionsDirectory {
         return nil
       }
     }
-    return try importLog(of: file, makesDirectory: batch.isEmpty)
+    return try importLog(of: file, makesDirectory: batch.isEmpty) { _, _ in tick() }
   }
 
   /// What a log holds; `nil` if there is none, or if it is damaged.
@@ -108,7 +111,7 @@ extension SessionsDirectory {
   }
 
   /// The log of a session that the reference wrote, without its name.
-  private func importLog(of path: String, makesDirectory: Bool) throws(LogError) -> ImportedLog {
+  private func importLog(of path: String, makesDirectory: Bool, progress: (Int, Int) -> Void) throws(LogError) -> ImportedLog {
     let file = try fileSystem.open(path, for: .reading)
     let status = try file.status()
     let bytes = try readBytes(of: file, at: 0)
@@ -117,20 +120,23 @@ extension SessionsDirectory {
         let legacy = try LegacySession(json)
         if makesDirectory { try make() }
         try checkIsFree(legacy.header)
-        return try importLog(of: legacy, json, path, modified: status.modified)
+        return try importLog(of: legacy, json, path, modified: status.modified) { progress($0 >> 20, json.count >> 19) }
       }
     } catch {
       throw error.of(path)
     }
   }
 
-  private func importLog(of legacy: LegacySession, _ json: UnsafeRawBufferPointer, _ path: String, modified: Int64) throws(LogError) -> ImportedLog {
+  /// - Parameter tellRead: gets how many bytes were read; all are read twice.
+  private func importLog(
+    of legacy: LegacySession, _ json: UnsafeRawBufferPointer, _ path: String, modified: Int64, tellRead: (Int) -> Void
+  ) throws(LogError) -> ImportedLog {
     var builder = try LogBuilder(legacy.header, in: self)
     do throws(LogError) {
-      try legacy.write(to: &builder, json)
+      try legacy.write(to: &builder, json, tellRead: tellRead)
       let made = try builder.finish()
       let log = made.log
-      try checkProjection(of: log, legacy.header.sessionID, gives: json)
+      try checkProjection(of: log, legacy.header.sessionID, gives: json) { tellRead(json.count + $0) }
       for name in try fileSystem.names(in: log.path) { try fileSystem.setModificationTime(of: log.path(of: name), to: modified) }
       return ImportedLog(path: path, session: Checkpoint(header: legacy.header, summary: builder.summary.summary), made: made)
     } catch {
@@ -184,7 +190,9 @@ extension SessionsDirectory {
     }
   }
 
-  private func checkProjection(of log: LogDirectory, _ id: SessionID, gives json: UnsafeRawBufferPointer) throws(LogError) {
+  private func checkProjection(
+    of log: LogDirectory, _ id: SessionID, gives json: UnsafeRawBufferPointer, tellRead: (Int) -> Void = { _ in }
+  ) throws(LogError) {
     var projection = try SessionProjection.open(log, of: id)
     var offset = 0
     while let block = try projection.next() {
@@ -196,6 +204,7 @@ extension SessionsDirectory {
           offset: UInt64(offset + same))
       }
       offset += block.count
+      tellRead(offset)
     }
     if let damage = projection.damage { throw damage }
     guard offset == json.count else {
@@ -271,7 +280,7 @@ private struct LegacySession {
   }
 
   /// Writes the log, closed if the session is.
-  func write(to log: inout LogBuilder, _ json: UnsafeRawBufferPointer) throws(LogError) {
+  func write(to log: inout LogBuilder, _ json: UnsafeRawBufferPointer, tellRead: (Int) -> Void) throws(LogError) {
     var parser = try JSONParser(UnsafeRawBufferPointer(rebasing: json[actionsOffset...]), depth: 1)
     guard parser.next() == UInt8(ascii: "[") else { throw parser.failure("actions must be an array") }
     try parser.enter()
@@ -288,6 +297,7 @@ private struct LegacySession {
         throw place(error)
       }
       isFirst = false
+      tellRead(actionsOffset + parser.position)
       let payload = try action.compactJSON()
       do throws(LogError) {
         guard !action.hasNullMember else { throw LogError(.invalidInput, "a member is null, and the reference writes none such; it is left alone") }
