@@ -50,6 +50,17 @@ package struct SessionsDirectory: Sendable {
     do throws(LogError) { return try fileSystem.names(in: path) } catch let error where error.code == .notFound { return [] }
   }
 
+  /// Whether there is no such directory.
+  /// - Throws: `LogError` where something else stands in its path.
+  package func isMissing() throws(LogError) -> Bool {
+    guard try fileSystem.status(of: path) == nil else { return false }
+    do throws(LogError) { _ = try fileSystem.names(in: path) } catch {
+      guard error.code == .notFound else { throw error }
+      return true
+    }
+    return false
+  }
+
   /// What stands in the directory: sessions with a log, and the names, without `.json`, of the JSON files, both sorted.
   package func entries() throws(LogError) -> (logs: [SessionID], jsonFiles: [String]) { entries(among: try names()) }
 

@@ -85,6 +85,7 @@ struct CatCommand: ParsableCommand {
         cursor: cursorFile != nil || follow && all ? try Cursor(cursorFile) : nil)
       defer { failure = printing.failure }
       do throws(LogError) {
+        if all, !follow { storage.noteIfMissing() }
         try printing.begin()
         if all, follow {
           try printing.followAll(last: lines)

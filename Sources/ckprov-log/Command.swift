@@ -98,10 +98,11 @@ struct StorageOptions: ParsableArguments {
   var store: SessionStore { SessionStore(storageDirectory: storageDir) }
 
   /// Says so where there is no directory in which sessions could be: the name may be mistyped.
-  func noteIfMissing() {
+  /// - Parameter waiting: for it.
+  func noteIfMissing(waiting: Bool = false) {
     let directory = store.directory
-    guard (try? directory.fileSystem.status(of: directory.path)) == .some(nil) else { return }
-    note("\(escapedForTerminal(directory.path)): there is no such directory, and so no session")
+    guard (try? directory.isMissing()) == true else { return }
+    note("\(escapedForTerminal(directory.path)): there is no such directory, and so no session\(waiting ? "; waiting for the first one" : "")")
   }
 }
 

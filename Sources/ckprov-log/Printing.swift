@@ -214,7 +214,7 @@ struct Printing: ~Copyable {
     let directory = store.directory
     let changes = DirectoryChanges()
     // Before anything is read, so that no change goes unseen.
-    guard try directory.fileSystem.status(of: directory.path) != nil else {
+    guard try !directory.isMissing() else {
       throw LogError(.notFound, "there is no such directory; it appears with the first session", path: directory.path)
     }
     let ofSessions = changes.watch(directory.path)

@@ -47,6 +47,7 @@ struct ProjectCommand: ParsableCommand {
   }
 
   private func keepViews() throws(LogError) {
+    if all { storage.noteIfMissing(waiting: true) }
     let only = try session.map { text throws(LogError) in try storage.store.locateLog(text) }
     var keeper = ViewKeeper(storage.store.directory, only: only) { id, error in note("session \(id): \(error.description)") }
     try keeper.run()

@@ -29,6 +29,7 @@ struct StatsCommand: ParsableCommand {
   func run() throws {
     var failure: ExitCode?
     try reporting { () throws(LogError) in
+      if session == nil { storage.noteIfMissing() }
       let errors = diskUsage ? try printUse() : try printStatistics()
       for error in errors { failure = fail(error) }
     }

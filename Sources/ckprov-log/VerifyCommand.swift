@@ -48,7 +48,7 @@ struct VerifyCommand: ParsableCommand {
   private func locations() throws(LogError) -> [SessionStore.Location] {
     guard sessions.isEmpty else { return try sessions.map { text throws(LogError) in try storage.store.locate(text) } }
     let directory = storage.store.directory
-    guard try directory.fileSystem.status(of: directory.path) != nil else {
+    guard try !directory.isMissing() else {
       throw LogError(
         .notFound, "there is no such directory, and so no session; name the one in which 'storage/sessions' stands with --storage-dir",
         path: directory.path)

@@ -128,6 +128,38 @@ struct FindingTests {
     }
   }
 
+  /// Its name may be mistyped.
+  @Test func aMissingDirectoryIsSaid() async throws {
+    let message = "ckprov-log: \(bench.sessions): there is no such directory, and so no session"
+    for command in [
+      ["list"], ["list", "--json"], ["compact"], ["retain"], ["import", "--all"], ["cat", "--all"], ["stats"], ["stats", "--disk-usage"],
+    ] {
+      let result = try await bench.run(command, input: [])
+      #expect(result.status == 0 && result.errors == message + "\n", "\(command): \(result.errors)")
+    }
+    let bench = bench
+    let result = try await bench.recording(["project", "--follow", "--all"]) { keeper in
+      try await Task.sleep(for: .milliseconds(200))
+      #expect(try DiskFileSystem().names(in: bench.storage.path) == [])
+      try #require(await bench.record("s1", [action("1")], "--view", "never").status == 0)
+      while try !bench.exists(bench.viewPath("s1")) { try await Task.sleep(for: .milliseconds(10)) }
+      try keeper.terminate()
+    }
+    #expect(result.errors == message + "; waiting for the first one\n")
+  }
+
+  /// One thing is wrong, and said once.
+  @Test func aFileIsNoDirectory() async throws {
+    let file = try bench.file("file", "")
+    for command in [
+      ["list"], ["compact"], ["retain"], ["cat", "--all"], ["cat", "--all", "--follow"], ["stats"], ["verify"], ["project", "--follow", "--all"],
+    ] {
+      let result = try await runProgram(try commandPath(), command + ["--storage-dir", file])
+      let message = "ckprov-log: \(file)/storage/sessions: cannot list this directory: Not a directory; "
+      #expect(result.status == (command == ["verify"] ? 3 : 74) && result.errors.hasPrefix(message), "\(command): \(result.errors)")
+    }
+  }
+
   @Test func readersMakeNothing() async throws {
     for arguments in [["list"], ["list", "--json"], ["verify"], ["project", "x"], ["cat", "x"], ["show", "x"]] {
       _ = try await bench.run(arguments, input: [])

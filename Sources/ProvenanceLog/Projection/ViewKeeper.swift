@@ -31,7 +31,8 @@ package struct ViewKeeper: ~Copyable {
   /// Brings all up to date and keeps them so; with one session, until it has ended.
   /// - Throws: `LogError` if the directory cannot be read.
   package mutating func run() throws(LogError) {
-    try directory.make()
+    // The first session makes it.
+    while try directory.isMissing() { sleepThread(Self.pause) }
     ofSessions = changes.watch(directory.path)
     var isKnown = false
     while true {
