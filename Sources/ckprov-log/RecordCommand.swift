@@ -92,12 +92,23 @@ struct RecordCommand: ParsableCommand {
       case .never: .never
       }
     if let resume {
-      let id = resume == "@" ? try storage.store.locateLog(resume) : try SessionID(resume)
+      let id = try whole(resume)
       return try ProvChain(resuming: id, storageDirectory: storage.storageDir, retentionHours: retentionHours.hours, options: options)
     }
     return try ProvChain(
       storageDirectory: storage.storageDir, label: label!, kernelURN: kernelURN!, kernelAction: kernelAction ?? "",
       retentionHours: retentionHours.hours, sessionID: sessionID, startedAt: startedAt, options: options)
+  }
+
+  /// The session that is gone on with; what has no log may be the beginning of an id, or mistyped.
+  private func whole(_ text: String) throws(LogError) -> SessionID {
+    let directory = storage.store.directory
+    if text != "@", case let id = try SessionID(text), try directory.fileSystem.status(of: directory.logPath(id)) != nil { return id }
+    let found = try storage.store.locateLog(text)
+    guard text == "@" || text == found.description else {
+      throw LogError(.notFound, "no session '\(text)' in \(directory.path); --resume wants the whole id, as in '\(found)'")
+    }
+    return found
   }
 }
 

@@ -75,7 +75,12 @@ struct ResumeTests {
     _ = try await bench.record("session", [action("a")], "--no-close")
     let result = try await bench.run("record", "--resume", "sess")
     #expect(result.status == 66 && result.text == "")
-    #expect(result.errors.contains("no session 'sess'") && result.errors.contains("'ckprov-log list' shows what is there"), "\(result.errors)")
+    #expect(
+      result.errors.hasPrefix("ckprov-log: no session 'sess' in ") && result.errors.hasSuffix("; --resume wants the whole id, as in 'session'\n"))
+    for (text, advice) in [("sessiox", "did you mean 'session'?"), ("other", "'ckprov-log list' shows what is there")] {
+      let missing = try await bench.run("record", "--resume", text)
+      #expect(missing.status == 66 && missing.text == "" && missing.errors.hasSuffix("; \(advice)\n"), "\(missing.errors)")
+    }
     #expect(try await bench.run("record", "--resume", "@", "--ack", input: action("b")).text == "session\n2\n")
   }
 
