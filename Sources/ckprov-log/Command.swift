@@ -46,26 +46,30 @@ struct Command: AsyncParsableCommand {
 /// What was wrong with the arguments, which may hold anything, in one line, and where to read more.
 private func usageMessage(for error: any Error) -> String {
   let message = Command.message(for: error).split(separator: "\n").map { $0.drop { $0 == " " } }.filter { !$0.isEmpty }.joined(separator: " ")
-  let advice = adviceForSubcommand((try? arguments()) ?? []).map { " \($0)" } ?? ""
-  let more = Command.fullMessage(for: error).split(separator: "\n").last { $0.contains(" --help") }
-  let help = more.flatMap { line in line.split(separator: "'").first { $0.hasSuffix("--help") } } ?? "ckprov-log --help"
-  return escapedForTerminal("\(message)\(message.last.map { ".?!".contains($0) } ?? true ? "" : ".")\(advice) '\(help)' says more.")
+  let (names, command, rest) = namedCommand((try? programArguments()) ?? [])
+  let advice = rest.first.flatMap { adviceForSubcommand($0, of: command) }.map { " \($0)" } ?? ""
+  return escapedForTerminal(
+    "\(message)\(message.last.map { ".?!".contains($0) } ?? true ? "" : ".")\(advice) '\(names.joined(separator: " ")) --help' says more.")
+}
+
+/// The innermost command that is named, or that 'help' is asked about, and what stands behind it.
+private func namedCommand(_ arguments: [String]) -> (names: [String], command: any ParsableCommand.Type, rest: ArraySlice<String>) {
+  var (names, command) = ([Command._commandName], Command.self as any ParsableCommand.Type)
+  var rest = arguments.first == "help" ? arguments.dropFirst() : arguments[...]
+  while let name = rest.first, let next = command.configuration.subcommands.first(where: { $0._commandName == name }) {
+    names.append(name)
+    command = next
+    rest.removeFirst()
+  }
+  return (names, command, rest)
 }
 
 /// Where an argument is no subcommand: which may be meant.
-private func adviceForSubcommand(_ arguments: [String]) -> String? {
-  var (command, rest) = (Command.self as any ParsableCommand.Type, arguments[...])
-  while let text = rest.popFirst(), !command.configuration.subcommands.isEmpty, !text.hasPrefix("-"), text != "help" {
-    let subcommands = command.configuration.subcommands
-    if let next = subcommands.first(where: { $0._commandName == text }) {
-      command = next
-      continue
-    }
-    let near = subcommands.map { $0._commandName }.map { (distance: editDistance($0, text), name: $0) }
-      .min { $0.distance < $1.distance }
-    return near.flatMap { text.count > 2 && $0.distance <= min(2, text.count / 2) ? "Did you mean '\($0.name)'?" : nil }
-  }
-  return nil
+private func adviceForSubcommand(_ text: String, of command: any ParsableCommand.Type) -> String? {
+  guard !text.hasPrefix("-"), text.count > 2 else { return nil }
+  let near = command.configuration.subcommands.map { (distance: editDistance($0._commandName, text), name: $0._commandName) }
+    .min { $0.distance < $1.distance }
+  return near.flatMap { $0.distance <= min(2, text.count / 2) ? "Did you mean '\($0.name)'?" : nil }
 }
 
 /// - Throws: `ValidationError` for what would silently become something else: text that is not UTF-8 (another label, another directory), and an option with an

@@ -37,6 +37,8 @@ struct HelpTests {
       let result = try await runProgram(try commandPath(), [text])
       #expect(result.status == 64 && result.errors.contains(" Did you mean '\(advice)'? '"), "\(result.errors)")
     }
+    let help = try await runProgram(try commandPath(), ["help", "lst"])
+    #expect(help.status == 64 && help.errors == "ckprov-log: 'lst' is no subcommand. Did you mean 'list'? 'ckprov-log --help' says more.\n")
     let inner = try await runProgram(try commandPath(), ["urn", "valdate", "x"])
     #expect(inner.status == 64 && inner.errors.contains(" Did you mean 'validate'? '"), "\(inner.errors)")
     for text in ["something", "--lst", "ps"] {
