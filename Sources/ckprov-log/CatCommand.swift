@@ -94,7 +94,9 @@ struct CatCommand: ParsableCommand {
         } else {
           let session = try storage.store.locate(sessionAndMatches[0])
           if follow, case .log(let id) = session {
-            try printing.follow(id, last: lines)
+            do throws(LogError) { try printing.follow(id, last: lines) } catch let error where error.code == .notFound && error.path != cursorFile {
+              throw LogError(.notFound, "session '\(id)' was removed meanwhile; 'ckprov-log list' shows what is there")
+            }
           } else if follow, case .legacy(let name) = session, try storage.store.legacyEntry(name).session?.endedAt == nil {
             let why = "session '\(escapedForTerminal(name))' is kept as JSON and not closed, and nobody says when more comes"
             throw LogError(.invalidInput, "\(why); 'ckprov-log import' makes a log of it")

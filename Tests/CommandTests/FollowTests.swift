@@ -39,6 +39,17 @@ struct FollowTests {
     #expect(followed.status == 0 && followed.errors == "", "\(followed.errors)")
   }
 
+  @Test func aSessionThatIsRemovedMeanwhile() async throws {
+    try #require(await bench.record("s1", [action("1")], "--no-close").status == 0)
+    let bench = bench
+    let result = try await bench.recording(["cat", "--follow", "s1"]) { follower in
+      #expect(try await note(follower.line()) == "1")
+      try #require(await bench.run("rm", "s1").status == 0)
+      #expect(try await follower.line() == nil)
+    }
+    #expect(result.status == 66 && result.errors == "ckprov-log: session 's1' was removed meanwhile; 'ckprov-log list' shows what is there\n")
+  }
+
   @Test func aClosedSessionIsPrinted() async throws {
     try #require(await bench.record("s1", [action("1"), action("2")]).status == 0)
     #expect(try await bench.run("cat", "--follow", "s1").output == bench.run("cat", "s1").output)
