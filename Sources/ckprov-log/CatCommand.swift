@@ -28,8 +28,8 @@ struct CatCommand: ParsableCommand {
 
   @OptionGroup var storage: StorageOptions
   @Flag(help: "All sessions, the oldest first; objects then begin with a session_id.") var all = false
-  @Option(help: ArgumentHelp("The first seq.", valueName: "seq")) var fromSeq: Int64?
-  @Option(help: ArgumentHelp("The last seq.", valueName: "seq")) var toSeq: Int64?
+  @Option(parsing: .unconditional, help: ArgumentHelp("The first seq.", valueName: "seq")) var fromSeq: Int64?
+  @Option(parsing: .unconditional, help: ArgumentHelp("The last seq.", valueName: "seq")) var toSeq: Int64?
   @Option(parsing: .unconditional, help: ArgumentHelp("Not before this time.", valueName: "time"), transform: beginOfTime) var since: Timestamp?
   @Option(parsing: .unconditional, help: ArgumentHelp("Not after this time.", valueName: "time"), transform: endOfTime) var until: Timestamp?
   @Option(
@@ -37,7 +37,9 @@ struct CatCommand: ParsableCommand {
     help: ArgumentHelp(
       "Those with a text, at any depth, in which this regular expression is found; without capitals it fits both cases.", valueName: "pattern"))
   var grep: String?
-  @Option(name: [.customShort("n", allowingJoined: true), .long], help: ArgumentHelp("Of those that fit, the last so many.", valueName: "n"))
+  @Option(
+    name: [.customShort("n", allowingJoined: true), .long], parsing: .unconditional,
+    help: ArgumentHelp("Of those that fit, the last so many.", valueName: "n"))
   var lines: Int?
   @Flag(name: .shortAndLong, help: "The last one first.") var reverse = false
   @Flag(name: .shortAndLong, help: "Prints what is recorded meanwhile, until the session is closed; of --all until it is stopped.") var follow = false
@@ -66,7 +68,6 @@ struct CatCommand: ParsableCommand {
     if follow, reverse { throw ValidationError("--follow and --reverse exclude each other.") }
     if cursorFile != nil, reverse || lines != nil { throw ValidationError("--cursor-file goes without --reverse and --lines.") }
     if outputFields != nil, [.short, .shortISO].contains(format) { throw ValidationError("--output-fields goes without -o short and short-iso.") }
-    _ = try selection()
   }
 
   private func selection() throws -> Selection {
@@ -76,6 +77,7 @@ struct CatCommand: ParsableCommand {
   }
 
   func run() throws {
+    // Not before all is parsed: what stands behind an unknown option looks like a match.
     let selection = try selection()
     var failure: ExitCode?
     try reporting { () throws(LogError) in

@@ -19,7 +19,7 @@ struct CompactCommand: ParsableCommand {
       """)
 
   @OptionGroup var storage: StorageOptions
-  @Option(help: ArgumentHelp("LZ4's level: 1 (fast, the default) to 12 (small, slow).", valueName: "1-12")) var level: Int?
+  @Option(parsing: .unconditional, help: ArgumentHelp("LZ4's level: 1 (fast, the default) to 12 (small, slow).", valueName: "1-12")) var level: Int?
   @Flag(help: "Says what it would do; changes nothing.") var dryRun = false
   @Argument(help: "Default: all.", completion: sessionNames, transform: nameOfSession) var sessions: [String] = []
 

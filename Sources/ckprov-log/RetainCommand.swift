@@ -18,10 +18,14 @@ struct RetainCommand: ParsableCommand {
       """)
 
   @OptionGroup var storage: StorageOptions
-  @Option(help: ArgumentHelp("Removes sessions last written longer ago (default without another rule: 48).", valueName: "hours")) var hours: Double?
-  @Option(help: ArgumentHelp("Removes ended sessions, oldest first, until all take no more: 500M, 2G, or bytes.", valueName: "size"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Removes sessions last written longer ago (default without another rule: 48).", valueName: "hours"))
+  var hours: Double?
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Removes ended sessions, oldest first, until all take no more: 500M, 2G, or bytes.", valueName: "size"))
   var maxBytes: Size?
-  @Option(help: ArgumentHelp("Removes all but so many, the newest.", valueName: "n")) var keep: Int?
+  @Option(parsing: .unconditional, help: ArgumentHelp("Removes all but so many, the newest.", valueName: "n")) var keep: Int?
   @Flag(help: "Says what it would remove, and changes nothing.") var dryRun = false
   @Flag(help: "For programs: a JSON object.") var json = false
 

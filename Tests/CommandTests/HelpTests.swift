@@ -47,6 +47,20 @@ struct HelpTests {
     }
   }
 
+  /// A mistyped option, not what stands behind it; a value that is wrong, not that there is none.
+  @Test func wrongOptionsAndValues() async throws {
+    for (arguments, message) in [
+      ("cat @ --lins 3", "Unknown option '--lins'. Did you mean '--lines'? 'ckprov-log cat --help' says more."),
+      ("cat @ 3", "'3' is no match; give FIELD=VALUE, such as outcome=failed or intent.target=prod. 'ckprov-log cat --help' says more."),
+      ("cat -n -1 @", "--lines must not be negative."), ("cat @ --lines -1", "--lines must not be negative."),
+      ("retain --hours -1", "--hours must be a number that is not negative."), ("retain --keep -1", "--keep must not be negative."),
+      ("retain --max-bytes -1", "The value '-1' is invalid for '--max-bytes <size>'"), ("compact --level -1", "--level must be from 1 to 12."),
+    ] {
+      let result = try await bench.run(arguments.split(separator: " ").map(String.init), input: [])
+      #expect(result.status == 64 && result.text == "" && result.errors.hasPrefix("ckprov-log: \(message)"), "\(result.errors)")
+    }
+  }
+
   @Test func manualPageHasAllOptions() async throws {
     let page = try await runProgram(try commandPath(), ["man"]).text
     #expect(page.hasPrefix(".TH CKPROV-LOG 1 ") && page.contains("\n.SH ENVIRONMENT\n"))
