@@ -207,7 +207,10 @@ public struct SessionStore: Sendable {
 
   /// All that a JSON file holds.
   package func legacyObject(_ name: String) throws(LogError) -> JSONObject {
-    try ProvenanceLog.legacyObject(directory.fileSystem, directory.legacyPath(name))
+    do throws(LogError) { return try ProvenanceLog.legacyObject(directory.fileSystem, directory.legacyPath(name)) } catch {
+      if error.code == .notFound { try directory.checkIsText(directory.legacyPath(name)) }
+      throw error
+    }
   }
 }
 
