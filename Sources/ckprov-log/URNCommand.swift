@@ -70,7 +70,7 @@ struct URNCommand: ParsableCommand {
   }
 
   struct Types: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Lists all entity types.")
+    static let configuration = CommandConfiguration(abstract: "Lists all entity types.", discussion: "Example: ckprov-log urn types")
 
     func run() throws {
       try printing { out throws(LogError) in

@@ -27,6 +27,11 @@ struct HelpTests {
     }
   }
 
+  @Test(arguments: ["validate", "parse", "build", "types"])
+  func everySubcommandOfURNHasAnExample(_ name: String) async throws {
+    #expect(try await runProgram(try commandPath(), ["urn", name, "--help"]).text.contains("Example: ckprov-log urn \(name)"))
+  }
+
   @Test func versionNamesTheFormat() async throws {
     let version = try await runProgram(try commandPath(), ["--version"])
     #expect(version.status == 0 && version.text == "ckprov-log 1.0.0, log format: reads 1, writes 1\n")
