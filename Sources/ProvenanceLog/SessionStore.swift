@@ -124,6 +124,13 @@ public struct SessionStore: Sendable {
   /// False for a creation that did not finish; what cannot be looked at counts as started.
   private func isStarted(_ id: SessionID) -> Bool { (try? directory.log(of: id).segments().isEmpty) != true }
 
+  /// Whether a session may be named so: by the beginning of its id, or as the JSON file is shown that keeps it. It is compared with the names that are there, and
+  /// never becomes part of a path.
+  package static func canBeNamed(_ text: String) -> Bool {
+    guard let first = text.utf8.first, first != UInt8(ascii: "."), first != UInt8(ascii: "-") else { return false }
+    return !text.utf8.contains(UInt8(ascii: "/")) && !text.unicodeScalars.contains(where: steersTerminal)
+  }
+
   /// See `getSession`.
   package func find(_ text: String) throws(LogError) -> Entry {
     switch try locate(text) {
@@ -137,13 +144,14 @@ public struct SessionStore: Sendable {
     if text == "@" {
       return try locateNewest()
     }
-    guard SessionID.isValid(text) else { throw LogError(.invalidInput, try invalidMessage(text)) }
+    guard Self.canBeNamed(text) else { throw LogError(.invalidInput, try invalidMessage(text)) }
     let (logs, jsonFiles) = try directory.entries()
     var found: [String: Location] = [:]
-    for name in jsonFiles where name.utf8.starts(with: text.utf8) { found[name] = .legacy(name) }
+    for name in jsonFiles where escapedForTerminal(name).utf8.starts(with: text.utf8) { found[name] = .legacy(name) }
     for id in logs where id.description.utf8.starts(with: text.utf8) && isStarted(id) { found[id.description] = .log(id) }
     guard let location = found[text] ?? (found.count == 1 ? found.first?.value : nil) else {
       let names = found.keys
+      if names.isEmpty, !SessionID.isValid(text) { throw LogError(.invalidInput, try invalidMessage(text)) }
       if names.isEmpty { throw LogError(.notFound, "no session '\(text)' in \(directory.path); \(advice(for: text, logs, jsonFiles))") }
       let shown = names.sorted().prefix(20).joined(separator: ", ") + (names.count > 20 ? ", …" : "")
       throw LogError(.ambiguous, "'\(text)' fits \(names.count) sessions; say which: \(shown)")

@@ -60,7 +60,8 @@ struct CatCommand: ParsableCommand {
   func validate() throws {
     if !all {
       guard let session = sessionAndMatches.first else { throw ValidationError("Name a session, or give --all.") }
-      _ = try nameOfSession(session)
+      // A match alone names none.
+      _ = try session.contains("=") ? idOrNewest(session) : nameOfSession(session)
     }
     if let fromSeq, let toSeq, fromSeq > toSeq { throw ValidationError("--from-seq must not be greater than --to-seq.") }
     if let lines, lines < 0 { throw ValidationError("--lines must not be negative.") }

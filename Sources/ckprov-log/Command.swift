@@ -135,8 +135,11 @@ private func namesOfSessions(_ words: [String]) -> [String] {
   return ((try? store.locations().map(\.name)) ?? []).filter { (try? SessionID($0)) != nil }
 }
 
-/// What begins a session id keeps the rules of one.
-@Sendable func nameOfSession(_ text: String) throws -> String { text == "@" ? text : try sessionID(text).description }
+@Sendable func nameOfSession(_ text: String) throws -> String {
+  SessionStore.canBeNamed(text) ? text : try idOrNewest(text)
+}
+
+@Sendable func idOrNewest(_ text: String) throws -> String { text == "@" ? text : try sessionID(text).description }
 
 @Sendable func sessionID(_ text: String) throws -> SessionID {
   do throws(LogError) { return try SessionID(text) } catch { throw ValidationError(error.message) }

@@ -39,7 +39,7 @@ struct RecordCommand: ParsableCommand {
     help: ArgumentHelp(
       "Goes on with a session: its whole id, so that none is taken for another, or @ for the newest. It is reopened if it is closed.",
       valueName: "id"), completion: sessionNames,
-    transform: nameOfSession) var resume: String?
+    transform: idOrNewest) var resume: String?
   @Option(help: "What a recorded action survives: process (the end of the program) or power (a power cut).")
   var durability = ProvChain.Durability.process
   @Flag(help: "Prints the seq of each action once its promise holds.") var ack = false

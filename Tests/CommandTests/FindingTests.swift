@@ -34,10 +34,29 @@ struct FindingTests {
     }
   }
 
-  @Test(arguments: readers, ["../s1", "/etc/passwd", "", ".x", "a\nb"])
+  @Test(arguments: readers, ["../s1", "/etc/passwd", "", ".x", "a\nb", "..", "a/../s1"])
   func whatIsNoId(_ command: String, _ id: String) async throws {
     let result = try await bench.run(command, id)
     #expect(result.status == 64 && result.errors.contains("is no session id: use 1 to 64 of"), "\(result.errors)")
+  }
+
+  /// Files that the reference left may have any name: they are named as they are shown.
+  @Test(arguments: readers)
+  func aFileIsNamedAsItIsShown(_ command: String) async throws {
+    try await bench.makeLegacy("s1", [action("a")])
+    let file = try bench.bytes(bench.viewPath("s1"))
+    for name in ["bad id!", "ü\nb", "ü\nc"] { try DiskFileSystem().write(file, to: bench.viewPath(name)) }
+    let list = try await bench.run("list").text
+    for name in ["bad id!", "bad i", "ü\\x0ab", "ü\\x0ac"] {
+      let result = try await bench.run(command, name)
+      #expect(result.status == 0 && result.output.count > 20 && list.contains("\n" + name), "\(result.errors)")
+    }
+    let missing = try await bench.run(command, "bad id?")
+    #expect(missing.status == (command == "verify" ? 3 : 65) && missing.errors.contains("'bad id?' is no session id: "), "\(missing.errors)")
+    if command == "verify" {
+      #expect(try await bench.run("rm", "ü\\x0ab").status == 0)
+      #expect(try bench.names == ["bad id!.json", "s1.json", "ü\nc.json"])
+    }
   }
 
   @Test(arguments: readers)
