@@ -1,5 +1,5 @@
 """What a recording program feels of maintenance: its longest calls, without and with sealing and compaction beside it."""
-import contextlib, os, shutil, threading
+import contextlib, itertools, os, shutil, threading
 
 from harness import Case
 from recording import OURS
@@ -9,25 +9,27 @@ SEGMENT_SIZE = "2M"  # 32 times as often as by default
 
 @contextlib.contextmanager
 def compacting(harness, pristine):
-    """Another process compacts copies of the sessions in `pristine` over and over. The number of times."""
+    """Another process compacts copies of the session in `pristine`, one after the other. The number of times.
+
+    The copies are made before and removed after: copying and removing delay a sync more than compacting does, and nobody does that all the time.
+    """
     times = [0]
     is_over = threading.Event()
     problem = []
 
-    def compact(path):
+    def compact(copies):
         try:
-            while not is_over.is_set():
-                shutil.copytree(pristine, path)
-                for level in "1", "9":
-                    if not is_over.is_set():
-                        harness.run([harness.command, "compact", "--level", level, "--storage-dir", path])
-                        times[0] += 1
-                shutil.rmtree(path)
+            for copy, level in itertools.cycle(itertools.product(copies, "19")):
+                if is_over.is_set():
+                    return
+                harness.run([harness.command, "compact", "--level", level, "--storage-dir", copy])
+                times[0] += 1
         except Exception as error:
             problem.append(error)
 
     with harness.directory() as path:
-        beside = threading.Thread(target=compact, args=(os.path.join(path, "busy"),))
+        copies = [shutil.copytree(pristine, os.path.join(path, str(number))) for number in range(3 + int(6 * harness.options.seconds))]
+        beside = threading.Thread(target=compact, args=(copies,))
         beside.start()
         try:
             yield times
@@ -41,8 +43,8 @@ def compacting(harness, pristine):
 def cases(harness):
     pristine = os.path.join(harness.work, "to compact")
     os.mkdir(pristine)
-    for _ in range(4):
-        harness.record(pristine, harness.payloads("typical", harness.options.file_bytes // 8), "--no-close")  # a closed session is compressed already
+    # One full file of the default size; a closed session is compressed already.
+    harness.record(pristine, harness.payloads("typical", 2 * harness.options.file_bytes), "--no-close")
     for durability in ("process", "power"):
         options = {"form": "raw", "input": harness.payloads("typical"), "durability": durability, "duration": harness.options.seconds}
 
