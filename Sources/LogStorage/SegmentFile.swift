@@ -239,7 +239,8 @@ private func readIndex(of file: any File) throws(LogError) -> SealedIndex {
   }
 }
 
-/// The chunks of a sealed file without its index, by their own lengths. All that stands between two of them counts as one that can't be unpacked.
+/// The chunks of a sealed file without its index, by their own lengths. All that stands between two of them counts as one that can't be unpacked, and so does
+/// one whose lengths are wrong, up to the first that it would hide.
 private func findChunks(in file: any File) throws(LogError) -> [ChunkEntry] {
   var search = ChunkSearch(file, size: try file.status().size)
   var chunks: [ChunkEntry] = []
@@ -248,6 +249,10 @@ private func findChunks(in file: any File) throws(LogError) -> [ChunkEntry] {
   while chunks.count + 1 < SealedIndex.chunkCountMax {
     let damaged = end < offset ? ChunkEntry(damagedAt: rawOffset, end, fileSize: offset - end) : nil
     if let chunk = try search.chunk(at: offset, rawOffset + UInt64(damaged?.rawSize ?? 0)) {
+      if let hidden = try search.chunk(inside: chunk), try !search.isWhole(chunk) {
+        offset = hidden.fileOffset
+        continue
+      }
       if let damaged { chunks.append(damaged) }
       chunks.append(chunk)
       rawOffset = chunk.rawOffset + UInt64(chunk.rawSize)
@@ -271,11 +276,14 @@ private struct ChunkSearch {
   private var block: [UInt8] = []
   private var start: UInt64 = 0
   private var readsLeft: Int
+  /// Raw and packed ones of chunks that turn out damaged.
+  private var unpackedBytesLeft: UInt64
 
   init(_ file: any File, size: UInt64) {
     self.file = file
     self.size = size
     readsLeft = Int(clamping: size / 8) + 1024
+    unpackedBytesLeft = 32 * size
   }
 
   /// The chunk that begins there; `nil` if none does.
@@ -297,14 +305,42 @@ private struct ChunkSearch {
     return end <= size ? ChunkEntry(rawOffset, rawSize: header.contentSize, offset, fileSize: end - offset) : nil
   }
 
-  /// Where the next of these bytes begin, if they do. Holes are passed over.
-  mutating func find(_ word: [UInt8], from place: UInt64) throws(LogError) -> UInt64? {
+  /// The first that begins in another one, where none does: one of them is not what it says.
+  mutating func chunk(inside outer: ChunkEntry) throws(LogError) -> ChunkEntry? {
+    let end = outer.fileOffset + UInt64(outer.fileSize)
+    var at = outer.fileOffset
+    while let place = try find(LZ4FrameHeader.magic, from: at + 1, to: end) {
+      if let chunk = try chunk(at: place, outer.rawOffset) { return chunk }
+      at = place
+    }
+    return nil
+  }
+
+  /// Whether it can be unpacked; as if it could, once that was tried too often.
+  mutating func isWhole(_ chunk: ChunkEntry) throws(LogError) -> Bool {
+    let cost = UInt64(chunk.fileSize + chunk.rawSize)
+    guard cost <= unpackedBytesLeft else { return true }
+    var bytes = ByteBuffer()
+    var packed = ByteBuffer()
+    do throws(LogError) {
+      try bytes.appendUnpacked(chunk, of: file, packed: &packed, comparesCRC: false)
+      return true
+    } catch {
+      guard error.code == .corrupt else { throw error }
+      unpackedBytesLeft -= cost
+      return false
+    }
+  }
+
+  /// Where the next of these bytes begin, if they do, before `end`. Holes are passed over.
+  mutating func find(_ word: [UInt8], from place: UInt64, to end: UInt64 = .max) throws(LogError) -> UInt64? {
     var at = place
-    while readsLeft > 0, at + UInt64(word.count) <= size {
+    let end = min(end, size)
+    while readsLeft > 0, at + UInt64(word.count) <= end {
       try load(at, count: word.count)
       let skipped = Int(at - start)
       guard block.count - skipped >= word.count else { return nil }
-      if let found = firstPlace(of: word, behind: skipped) { return start + UInt64(found) }
+      if let found = firstPlace(of: word, behind: skipped) { return start + UInt64(found) < end ? start + UInt64(found) : nil }
       at += UInt64(block.count - skipped - word.count + 1)
       guard block[skipped...].allSatisfy({ $0 == 0 }) else { continue }
       guard let data = try file.nextData(from: at) else { return nil }

@@ -66,6 +66,27 @@ struct SalvageTests {
     }
   }
 
+  /// The same where the damaged length leads to the very end of another chunk: what it would hide is found.
+  @Test func aChunkThatSaysItHoldsOthers() throws {
+    let bytes = try known.sealed(0..<3)
+    let chunks = sealedChunks(bytes)
+    for (damaged, last) in [(0, 1), (0, 2), (1, 2)] {
+      let disk = known.disk()
+      for index in 0..<3 { try disk.remove(path(index)) }
+      disk.set(known.path(0, isSealed: true), bytes)
+      disk.update(known.path(0, isSealed: true)) {
+        $0[$0.count - 4] ^= 1
+        // Behind the frame header stands how long the block is; behind the last block, a word of zeros and the checksum.
+        let at = chunks[damaged].start + 15
+        Forger.store(UInt64(chunks[last].end - 8 - (at + 4)), 4, at: at, in: &$0)
+      }
+      let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
+      let gone = known.frames.filter { $0.segment == damaged }
+      #expect(verification.frames == UInt64(known.frames.count - gone.count), "\(damaged), \(last): \(verification)")
+      #expect(verification.problems.reduce(0) { $0 + $1.framesLost } == UInt64(gone.count), "\(verification.problems)")
+    }
+  }
+
   /// Where the start of the session is lost, the checkpoint before it tells what it was: the actions behind it are whole.
   @Test func theStartOfTheSessionTakesNoActionWithIt() throws {
     let disk = known.disk()

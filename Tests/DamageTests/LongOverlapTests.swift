@@ -1,0 +1,107 @@
+import LogFormat
+import LogStorage
+import ProvenanceLog
+import TestSupport
+import Testing
+
+/// Files that overlap, of several chunks and of many segments.
+struct LongOverlapTests {
+  private let known = KnownLog.of(.raw)
+  private let wide = SegmentFileName(firstSequence: 0, isSealed: true)
+
+  private func emptyDisk() throws -> MemoryDisk {
+    let disk = known.disk()
+    for file in known.files { try disk.remove(known.path(file.name)) }
+    return disk
+  }
+
+  /// Segments of frames that hold nothing, one behind the other, and the frames of each.
+  private func segments(_ sizes: [[Int]], unsynced: UInt32 = 0) -> [(header: SegmentHeader, bytes: [UInt8], frames: [[UInt8]])] {
+    var end: SegmentEnd?
+    return sizes.enumerated().map { number, sizes in
+      let salt = UInt32(number + 1)
+      let first = end.map { $0.lastSequence + 1 } ?? 0
+      let header = SegmentHeader(sessionID: KnownLog.id, salt: salt, firstSequence: first, firstSeq: 1, predecessor: end)
+      let frames = sizes.enumerated().map { index, size in
+        Forger.frame([UInt8](repeating: UInt8(number & 0x7F), count: size), sequence: first + UInt64(index), unsynced: unsynced, kind: 5, salt: salt)
+      }
+      let bytes = Forger.segmentHeader(header)
+      let last = frames.last!.withUnsafeBytes { FrameHeader(unchecked: $0) }
+      let size = bytes.count + frames.reduce(0) { $0 + $1.count }
+      end = SegmentEnd(salt: salt, size: UInt64(size), lastSequence: last.sequence, lastCRC: last.headerCRC)
+      return (header, bytes, frames)
+    }
+  }
+
+  private func sealed(_ segments: some Sequence<(header: SegmentHeader, bytes: [UInt8], frames: [[UInt8]])>) throws -> [UInt8] {
+    var file = ByteBuffer()
+    var sealer = Sealer(level: 1)
+    for (header, bytes, frames) in segments {
+      try bytes.withRawBytes { bytes throws(LogError) in try sealer.append(header, bytes: bytes, to: &file) }
+      for frame in frames {
+        try frame.withRawBytes { bytes throws(LogError) in try sealer.append(FrameHeader(unchecked: bytes), frame: bytes, to: &file) }
+      }
+    }
+    try sealer.finish(checkpoint: try known.checkpoints[9]!.payload(), to: &file)
+    return Array(file.bytes)
+  }
+
+  private func sequences(_ disk: MemoryDisk) throws -> [UInt64] {
+    var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id, goesBehindTail: true)
+    var sequences: [UInt64] = []
+    while let item = try reader.nextItem() { if case .frame(let frame) = item { sequences.append(frame.sequence) } }
+    return sequences
+  }
+
+  /// Of the sealed one a chunk in the middle is lost. The raw one beside it is damaged before that place, and nothing in it says that the frames behind were on
+  /// stable storage: the sealed one does.
+  @Test func aDamagedRawOneBesideADamagedSealedOne() throws {
+    let all = segments([Array(repeating: 200_000, count: 8)], unsynced: .max)
+    let wideBytes = try sealed(all)
+    let chunks = sealedChunks(wideBytes)
+    let raw = all[0].bytes + all[0].frames.flatMap { $0 }
+    try #require(chunks.count > 3)
+    for chunk in 2..<chunks.count {
+      let disk = try emptyDisk()
+      disk.set(known.path(wide), wideBytes)
+      disk.update(known.path(wide)) { $0[chunks[chunk].start + 40] ^= 1 }
+      disk.set(known.path(0), raw)
+      disk.update(known.path(0)) { $0[all[0].bytes.count + all[0].frames[0].count + 1000] ^= 1 }
+      var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id)
+      var found: [UInt64] = []
+      while let frame = try reader.next() { found.append(frame.sequence) }
+      #expect(found == Array(0...7), "chunk \(chunk): \(found)")
+    }
+  }
+
+  /// The wide one ends inside its second segment; of the small one that holds that segment the first chunk is lost, which the wide one has.
+  @Test func aSmallOneThatHasLostItsFirstChunk() throws {
+    let all = segments([[100], Array(repeating: 200_000, count: 8)])
+    let wideBytes = try sealed(all)
+    let small = try sealed(all[1...])
+    let (chunks, smallChunks) = (sealedChunks(wideBytes), sealedChunks(small))
+    try #require(chunks.count > 4 && smallChunks.count > 3)
+    for cut in 2..<chunks.count {
+      let disk = try emptyDisk()
+      disk.set(known.path(wide), Array(wideBytes[..<(chunks[cut].start + 20)]))
+      disk.set(known.path(1, isSealed: true), small)
+      disk.update(known.path(1, isSealed: true)) { $0[smallChunks[0].start + 40] ^= 1 }
+      let found = try sequences(disk)
+      #expect(found == Array(0...8), "cut in chunk \(cut): \(found)")
+    }
+  }
+
+  /// Reading comes back to the wide one again and again, and goes on there where it left it.
+  @Test func eachSecondSmallOneBesideAWideOneWithoutItsIndex() throws {
+    let all = segments(Array(repeating: [1000], count: 120))
+    var wideBytes = try sealed(all)
+    wideBytes[wideBytes.count - 1] ^= 1
+    let disk = try emptyDisk()
+    disk.set(known.path(wide), wideBytes)
+    for number in stride(from: 1, to: all.count, by: 2) { disk.set(known.path(UInt64(number), isSealed: true), try sealed(all[number...number])) }
+    disk.setHook(nil)
+    #expect(try sequences(disk) == Array(0..<120))
+    // The chunks are looked up by their headers each time that it is opened.
+    #expect(disk.counts.reads < 20 * 120, "\(disk.counts)")
+  }
+}
