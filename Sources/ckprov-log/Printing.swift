@@ -12,9 +12,11 @@ struct Printing: ~Copyable {
   private var out = Output()
   /// Of the first session of all that could not be read.
   private(set) var failure: ExitCode?
-  private let progress = Progress("sessions read", isPrinting: true)
+  private var progress = Progress("actions read", isPrinting: true)
   /// Which of how many sessions is read; `nil` if it is but one.
   private var place: (index: Int, count: Int)?
+  /// Of the session: how many actions were read of those that are gone through.
+  private var actionsRead = 0
   /// Errors: each is said once.
   private var said: Set<String> = []
 
@@ -38,6 +40,7 @@ struct Printing: ~Copyable {
   }
 
   mutating func printAll(last count: Int?, isReversed: Bool) throws(LogError) {
+    progress = Progress("sessions read", isPrinting: true)
     defer {
       progress.end()
       place = nil
@@ -78,12 +81,20 @@ struct Printing: ~Copyable {
     }
   }
 
-  private func tellProgress() {
-    if let place { progress.update(place.index, of: place.count) }
+  /// - Parameter seqs: of the actions that are gone through.
+  private mutating func tellProgress(_ session: SessionStore.Location, _ seqs: ClosedRange<Int64>) {
+    actionsRead += 1
+    guard progress.isDue else { return }
+    if let place {
+      progress.update(place.index, of: place.count)
+    } else if !session.isLegacy, let last = try? store.lastSeq(of: session) {
+      progress.update(actionsRead, of: Int(max(min(seqs.upperBound, last) - max(seqs.lowerBound, 1) + 1, Int64(actionsRead))))
+    }
   }
 
   mutating func print(_ session: SessionStore.Location, last count: Int?, isReversed: Bool) throws(LogError) {
     guard var seqs = remaining(session) else { return }
+    defer { if place == nil { progress.end() } }
     if let count {
       guard let last = try self.seqs(ofLast: count, of: session, in: seqs) else { return }
       seqs = last
@@ -98,7 +109,8 @@ struct Printing: ~Copyable {
     return seq < asked.upperBound ? max(asked.lowerBound, seq + 1)...asked.upperBound : nil
   }
 
-  private func actions(_ session: SessionStore.Location, _ seqs: ClosedRange<Int64>) throws(LogError) -> ActionReader {
+  private mutating func actions(_ session: SessionStore.Location, _ seqs: ClosedRange<Int64>) throws(LogError) -> ActionReader {
+    actionsRead = 0
     var filter = selection.filter
     filter.seqs = seqs
     return try store.actions(of: session, filter)
@@ -107,7 +119,7 @@ struct Printing: ~Copyable {
   private mutating func print(_ session: SessionStore.Location, _ seqs: ClosedRange<Int64>) throws(LogError) {
     var actions = try actions(session, seqs)
     while out.isOpen, try actions.nextPayload() {
-      tellProgress()
+      tellProgress(session, seqs)
       let payload = try actions.payload
       if try selection.wants(payload, of: session.name) { try printer.print(payload, of: session.name, to: &out) }
       if cursor != nil { cursor!.advance(session.name, to: try seq(ofAction: payload)) }
@@ -128,9 +140,11 @@ struct Printing: ~Copyable {
     while out.isOpen, last >= seqs.lowerBound, last > 0 {
       let first = max(seqs.lowerBound, last - width + 1)
       var (piece, size): ([[UInt8]], Int) = ([], 0)
+      let before = actionsRead
       var actions = try actions(session, first...last)
+      actionsRead = before
       while size < 1 << 24, try actions.nextPayload() {
-        tellProgress()
+        tellProgress(session, seqs)
         let payload = try actions.payload
         guard try selection.wants(payload, of: session.name) else { continue }
         piece.append(Array(payload))
@@ -147,13 +161,13 @@ struct Printing: ~Copyable {
     }
   }
 
-  private func count(_ session: SessionStore.Location, upTo count: Int) throws(LogError) -> Int {
+  private mutating func count(_ session: SessionStore.Location, upTo count: Int) throws(LogError) -> Int {
     guard let seqs = try seqs(ofLast: count, of: session, in: selection.filter.seqs) else { return 0 }
     return try wantedSeqs(session, seqs, last: count).count
   }
 
   /// From the first of the last `count` actions that are asked for, to the last one; `nil` if there is none and can be none.
-  private func seqs(ofLast count: Int, of session: SessionStore.Location, in asked: ClosedRange<Int64>) throws(LogError) -> ClosedRange<Int64>? {
+  private mutating func seqs(ofLast count: Int, of session: SessionStore.Location, in asked: ClosedRange<Int64>) throws(LogError) -> ClosedRange<Int64>? {
     let nextSeq = try store.lastSeq(of: session) + 1
     var first = nextSeq
     // As a rule the last seqs are asked for; if not, all are looked at.
@@ -166,11 +180,11 @@ struct Printing: ~Copyable {
   }
 
   /// Those that are wanted, the last `count` of them.
-  private func wantedSeqs(_ session: SessionStore.Location, _ seqs: ClosedRange<Int64>, last count: Int) throws(LogError) -> ArraySlice<Int64> {
+  private mutating func wantedSeqs(_ session: SessionStore.Location, _ seqs: ClosedRange<Int64>, last count: Int) throws(LogError) -> ArraySlice<Int64> {
     var wanted: [Int64] = []
     var actions = try actions(session, seqs)
     while try actions.nextPayload() {
-      tellProgress()
+      tellProgress(session, seqs)
       let payload = try actions.payload
       guard try selection.wants(payload, of: session.name) else { continue }
       if wanted.count / 2 >= count { wanted.removeFirst(wanted.count - count) }

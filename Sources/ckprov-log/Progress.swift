@@ -16,10 +16,13 @@ final class Progress {
     isWatched = standardErrorIsTerminal() && !(isPrinting && standardOutputIsTerminal())
   }
 
+  /// Whether `update` would show something now.
+  var isDue: Bool { isWatched && ContinuousClock.now >= nextTime }
+
   func update(_ done: UInt64, of total: UInt64) { update(Int(clamping: done), of: Int(clamping: total)) }
 
   func update(_ done: Int, of total: Int) {
-    guard isWatched, ContinuousClock.now >= nextTime else { return }
+    guard isDue else { return }
     let seconds = (ContinuousClock.now - start) / .seconds(1)
     let rate = Double(done) / seconds
     let left = rate > 0 ? ", \(Int(rate.rounded()))/s, \(durationText(milliseconds: Int64(Double(total - done) / rate * 1000))) left" : ""

@@ -116,7 +116,9 @@ struct OutputTests {
   @Test(arguments: [
     ("import s1.json", isMaking, " MiB of s1.json read"), ("import --all .", isMaking, " of 1 files looked at"),
     ("cat --all -g none", "isReading", " of 1 sessions read"), ("cat --all -g none -n 5", "isReading", " of 1 sessions read"),
-    ("cat --all -g none -r", "isReading", " of 1 sessions read"), ("diff s1 s1 --no-pager", "isReading", " of 40000 actions read"),
+    ("cat --all -g none -r", "isReading", " of 1 sessions read"), ("cat s1", "isReading", " of 20000 actions read"),
+    ("cat s1 -r", "isReading", " of 20000 actions read"), ("cat s1 -g none -n 5", "isReading", " of 20000 actions read"),
+    ("diff s1 s1 --no-pager", "isReading", " of 40000 actions read"),
   ])
   func progressOfLongWork(_ command: String, middle: String, expected: String) async throws {
     _ = try bench.file("lines", (1...20_000).map { action("\($0)") + "\n" }.joined())
