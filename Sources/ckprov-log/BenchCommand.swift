@@ -22,12 +22,12 @@ struct BenchCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Of an action: small (236), typical (911), large (16384), or bytes.", valueName: "size")) var size = ActionSize.typical
   @Option(help: ArgumentHelp("Records the actions of this file (JSON Lines) instead.", valueName: "file"), completion: .file()) var input: String?
   @Option(help: "raw, values or lines.") var form = Bench.Form.values
-  @Option(help: ArgumentHelp("Actions a call.", valueName: "n")) var batch = 1
+  @Option(parsing: .unconditional, help: ArgumentHelp("Actions a call.", valueName: "n")) var batch = 1
   @Option(help: "process or power.") var durability = ProvChain.Durability.process
-  @Option(help: ArgumentHelp("Callers at once.", valueName: "n")) var threads = 1
-  @Option(help: ArgumentHelp("Sessions that the callers share.", valueName: "n")) var sessions = 1
-  @Option(help: ArgumentHelp("How long.", valueName: "seconds")) var duration = 5.0
-  @Option(help: ArgumentHelp("Ends after so many actions.", valueName: "n")) var count: Int?
+  @Option(parsing: .unconditional, help: ArgumentHelp("Callers at once.", valueName: "n")) var threads = 1
+  @Option(parsing: .unconditional, help: ArgumentHelp("Sessions that the callers share.", valueName: "n")) var sessions = 1
+  @Option(parsing: .unconditional, help: ArgumentHelp("How long.", valueName: "seconds")) var duration = 5.0
+  @Option(parsing: .unconditional, help: ArgumentHelp("Ends after so many actions.", valueName: "n")) var count: Int?
   @Option(help: ArgumentHelp("As of 'record'.", valueName: "size")) var segmentSize: Size?
   @Flag(help: "Leaves full files uncompressed while it runs.") var noSeal = false
   @Flag(help: "Leaves the temporary directory, and says where it is.") var keep = false

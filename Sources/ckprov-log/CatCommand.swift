@@ -88,7 +88,7 @@ struct CatCommand: ParsableCommand {
         cursor: cursorFile != nil || follow && all ? try Cursor(cursorFile) : nil)
       defer { failure = printing.failure }
       do throws(LogError) {
-        if all, !follow { storage.noteIfMissing() }
+        if all { storage.noteIfMissing(waiting: follow) }
         try printing.begin()
         if all, follow {
           try printing.followAll(last: lines)

@@ -167,7 +167,9 @@ struct Printing: ~Copyable {
   }
 
   /// From the first of the last `count` actions that are asked for, to the last one; `nil` if there is none and can be none.
-  private mutating func seqs(ofLast count: Int, of session: SessionStore.Location, in asked: ClosedRange<Int64>) throws(LogError) -> ClosedRange<Int64>? {
+  private mutating func seqs(
+    ofLast count: Int, of session: SessionStore.Location, in asked: ClosedRange<Int64>
+  ) throws(LogError) -> ClosedRange<Int64>? {
     let nextSeq = try store.lastSeq(of: session) + 1
     var first = nextSeq
     // As a rule the last seqs are asked for; if not, all are looked at.
@@ -180,7 +182,9 @@ struct Printing: ~Copyable {
   }
 
   /// Those that are wanted, the last `count` of them.
-  private mutating func wantedSeqs(_ session: SessionStore.Location, _ seqs: ClosedRange<Int64>, last count: Int) throws(LogError) -> ArraySlice<Int64> {
+  private mutating func wantedSeqs(
+    _ session: SessionStore.Location, _ seqs: ClosedRange<Int64>, last count: Int
+  ) throws(LogError) -> ArraySlice<Int64> {
     var wanted: [Int64] = []
     var actions = try actions(session, seqs)
     while try actions.nextPayload() {
@@ -228,8 +232,8 @@ struct Printing: ~Copyable {
     let directory = store.directory
     let changes = DirectoryChanges()
     // Before anything is read, so that no change goes unseen.
-    guard try !directory.isMissing() else {
-      throw LogError(.notFound, "there is no such directory; it appears with the first session", path: directory.path)
+    while try directory.isMissing() {
+      guard changes.wait(milliseconds: 1000, watchingOutput: true).outputIsRead else { return }
     }
     let ofSessions = changes.watch(directory.path)
     // Of what is not among the last ones nothing is printed but what comes behind.

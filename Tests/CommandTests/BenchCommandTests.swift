@@ -43,6 +43,13 @@ struct BenchCommandTests {
     }
   }
 
+  @Test func aNegativeNumberIsNamed() async throws {
+    for option in ["batch", "threads", "sessions", "count"] {
+      let result = try await bench.run("bench", "--\(option)", "-1")
+      #expect(result.status == 64 && result.errors.contains("--\(option) must be 1 or more"), "\(result.errors)")
+    }
+  }
+
   @Test(arguments: [["--threads", "1", "--sessions", "2"], ["--batch", "0"], ["--duration", "0"], ["--size", "huge"], ["--form", "xml"]])
   func usage(_ options: [String]) async throws {
     #expect(try await bench.run(["bench"] + options, input: []).status == 64)

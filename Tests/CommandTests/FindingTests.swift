@@ -165,6 +165,14 @@ struct FindingTests {
       try keeper.terminate()
     }
     #expect(result.errors == message + "; waiting for the first one\n")
+    try #require(await bench.shell("rm -r storage").status == 0)
+    let printed = try await bench.recording(["cat", "--follow", "--all"]) { printer in
+      try await Task.sleep(for: .milliseconds(200))
+      try #require(await bench.record("s2", [action("1")]).status == 0)
+      #expect(try await printer.line()?.contains("s2") == true)
+      try printer.terminate()
+    }
+    #expect(printed.errors == message + "; waiting for the first one\n")
   }
 
   /// One thing is wrong, and said once.
