@@ -53,20 +53,21 @@ struct LongOverlapTests {
     return sequences
   }
 
-  /// Of the sealed one a chunk in the middle is lost. The raw one beside it is damaged before that place, and nothing in it says that the frames behind were on
-  /// stable storage: the sealed one does.
+  /// Of the sealed one a chunk in the middle is lost. The raw one beside it is damaged before that place, behind what a segment is made with, and nothing in it
+  /// says that the frames there were on stable storage: the sealed one does.
   @Test func aDamagedRawOneBesideADamagedSealedOne() throws {
     let all = segments([Array(repeating: 200_000, count: 8)], unsynced: .max)
     let wideBytes = try sealed(all)
     let chunks = sealedChunks(wideBytes)
     let raw = all[0].bytes + all[0].frames.flatMap { $0 }
-    try #require(chunks.count > 3)
-    for chunk in 2..<chunks.count {
+    try #require(chunks.count > 4)
+    let damaged = all[0].bytes.count + 2 * all[0].frames[0].count + 1000
+    for chunk in 3..<chunks.count {
       let disk = try emptyDisk()
       disk.set(known.path(wide), wideBytes)
       disk.update(known.path(wide)) { $0[chunks[chunk].start + 40] ^= 1 }
       disk.set(known.path(0), raw)
-      disk.update(known.path(0)) { $0[all[0].bytes.count + all[0].frames[0].count + 1000] ^= 1 }
+      disk.update(known.path(0)) { $0[damaged] ^= 1 }
       var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id)
       var found: [UInt64] = []
       while let frame = try reader.next() { found.append(frame.sequence) }
