@@ -89,6 +89,12 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {
     return nil
   }
 
+  /// Puts other bytes in the place of those that were written at `offset`.
+  package mutating func replace(at offset: Int, with bytes: UnsafeRawBufferPointer) {
+    precondition(offset >= 0 && bytes.count <= count - offset)
+    if let start = bytes.baseAddress { (base + offset).copyMemory(from: start, byteCount: bytes.count) }
+  }
+
   /// Drops what stands behind the first `size` bytes.
   package mutating func truncate(to size: Int) {
     precondition(size <= count)

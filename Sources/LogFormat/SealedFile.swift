@@ -319,19 +319,27 @@ package struct LZ4FrameHeader {
   static let frameSizeMin = size + 4 + checksumSize
 
   package let contentSize: UInt64
+  private let blockSizeMax: Int
 
-  /// `nil` if these bytes are not the start of a frame as this format has them: content size and checksum on, no dictionary, no block checksums.
+  /// `nil` if these bytes are not the start of a frame as this format has them: content size and checksum on, no dictionary, no block checksums; or if their
+  /// checksum is wrong.
   package init?(_ bytes: ArraySlice<UInt8>) {
     let bytes = Array(bytes)
     guard bytes.count == Self.size, bytes.starts(with: Self.magic), bytes[4] & 0b1101_1111 == 0b0100_1100 else { return nil }
-    contentSize = bytes.withUnsafeBytes { $0.u64(at: 6) }
+    var context: OpaquePointer?
+    guard LZ4F_isError(LZ4F_createDecompressionContext(&context, UInt32(LZ4F_VERSION))) == 0, let context else { return nil }
+    defer { LZ4F_freeDecompressionContext(context) }
+    var (info, size) = (LZ4F_frameInfo_t(), bytes.count)
+    guard LZ4F_isError(LZ4F_getFrameInfo(context, &info, bytes, &size)) == 0 else { return nil }
+    contentSize = info.contentSize
+    blockSizeMax = 1 << (8 + 2 * Int(info.blockSizeID.rawValue))
   }
 
-  /// Bytes of a block, from the word before it; 0 for the end of the frame, `nil` if it is too long for any.
-  package static func blockSize(_ word: ArraySlice<UInt8>) -> Int? {
+  /// Bytes of a block, from the word before it; 0 for the end of the frame, `nil` if it is too long for one of this frame.
+  package func blockSize(_ word: ArraySlice<UInt8>) -> Int? {
     guard word.count == 4 else { return nil }
     let size = Int(word.reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) } & 0x7FFF_FFFF)
-    return size <= 4 << 20 ? size : nil
+    return size <= blockSizeMax ? size : nil
   }
 }
 

@@ -17,17 +17,19 @@ struct SegmentFile: ~Copyable {
   let indexError: LogError?
   private let chunks: [ChunkEntry]
   private var window = ByteBuffer(capacity: Self.windowSize)
-  /// Raw offset of the window's first byte.
+  /// So many bytes at the window's start are none of the file's.
+  private var unused = 0
+  /// Raw offset of the byte behind those.
   private var windowStart: UInt64 = 0
   /// What the window holds.
   private var loaded = UnsafeRawBufferPointer(start: nil, count: 0)
   /// Position in `chunks` of the one behind the window.
   private var nextChunk = 0
   private var packed = ByteBuffer(capacity: 4096)
-  /// How many chunks were unpacked one after the other.
+  /// How often was read on, chunk by chunk or window by window.
   private var run = 0
-  /// What follows them, while it is being unpacked: whoever reads on needs it.
-  private var ahead: UnpackingAhead?
+  /// What follows, while it is being read: whoever reads on needs it.
+  private var ahead: ReadingAhead?
   /// The chunk that was found damaged last: it is not unpacked again each time that someone comes near.
   private var damaged: (chunk: Int, error: LogError)?
 
@@ -143,17 +145,27 @@ struct SegmentFile: ~Copyable {
   var loadedEnd: UInt64 { windowStart + UInt64(loaded.count) }
 
   private mutating func load(_ offset: UInt64, atLeast size: Int) throws(LogError) {
-    defer { loaded = window.bytes }
-    if offset < windowStart || offset > windowStart + UInt64(window.count) { move(to: offset) }
+    defer { loaded = UnsafeRawBufferPointer(rebasing: window.bytes[unused...]) }
+    if offset < windowStart || offset > windowStart + UInt64(window.count - unused) { move(to: offset) }
     let skipped = Int(offset - windowStart)
-    if window.count < skipped + size {
-      // In a sealed file the window begins with a chunk, perhaps before what is asked for.
-      let passed = min(skipped, window.count)
-      window.removeFirst(passed)
-      windowStart += UInt64(passed)
-      let before = skipped - passed
-      if name.isSealed { try fillSealed(to: before + size, atLeast: before + min(size, 1)) } else { try fillRaw(to: before + size) }
+    let count = window.count - unused
+    guard count < skipped + size else { return }
+    // In a sealed file the window begins with a chunk, perhaps before what is asked for.
+    let passed = min(skipped, count)
+    windowStart += UInt64(passed)
+    unused += passed
+    let before = skipped - passed
+    if name.isSealed {
+      dropUnused()
+      try fillSealed(to: before + size, atLeast: before + min(size, 1))
+    } else {
+      try fillRaw(to: size)
     }
+  }
+
+  private mutating func dropUnused() {
+    window.removeFirst(unused)
+    unused = 0
   }
 
   /// What is asked for next is read from the file again.
@@ -165,18 +177,31 @@ struct SegmentFile: ~Copyable {
   /// Empties the window, so that it begins at `offset`; in a sealed file at the start of the chunk that holds it.
   private mutating func move(to offset: UInt64) {
     window.removeAll()
+    unused = 0
     loaded = window.bytes
     windowStart = offset
-    guard name.isSealed else { return }
     (run, ahead) = (0, nil)
+    guard name.isSealed else { return }
     nextChunk = chunkNumber(at: offset)
     if nextChunk < chunks.count { windowStart = chunks[nextChunk].rawOffset }
   }
 
   private mutating func fillRaw(to size: Int) throws(LogError) {
-    let start = windowStart + UInt64(window.count)
-    let free = window.freeRoom(atLeast: max(size, Self.windowSize) - window.count)
-    window.commit(try file.read(into: free, at: start))
+    run += 1
+    if let start = ahead?.moveRaw(to: &window, keepingFrom: unused) { unused = start }
+    if window.count - unused < size {
+      dropUnused()
+      let room = window.freeRoom(atLeast: max(size, Self.windowSize) - window.count)
+      let count = try file.read(into: room, at: windowStart + UInt64(window.count))
+      window.commit(count)
+      // Behind the end more may come.
+      if count < room.count { (run, ahead) = (0, nil) }
+    }
+    if run >= Self.runMin {
+      let ahead = ahead ?? ReadingAhead(file)
+      ahead.startReading(at: windowStart + UInt64(window.count - unused))
+      self.ahead = ahead
+    }
   }
 
   /// - Throws: if a chunk is damaged before there are `sizeMin` bytes.
@@ -196,10 +221,10 @@ struct SegmentFile: ~Copyable {
 
   private mutating func unpackNextChunk() throws(LogError) {
     run += 1
-    if let ahead = ahead.take(), ahead.move(to: &window) {
-      nextChunk += ahead.count
-      self.ahead = ahead
-    } else {
+    let count = ahead?.moveChunks(to: &window) ?? 0
+    nextChunk += count
+    if count == 0 {
+      ahead = nil
       let chunk = chunks[nextChunk]
       do throws(LogError) {
         try window.appendUnpacked(chunk, of: file, packed: &packed, comparesCRC: index != nil)
@@ -214,13 +239,13 @@ struct SegmentFile: ~Copyable {
       nextChunk += 1
     }
     if run >= Self.runMin, nextChunk < chunks.count {
-      let ahead = ahead ?? UnpackingAhead(file, comparesCRC: index != nil)
-      ahead.start(chunks[nextChunk...].prefix(UnpackingAhead.countMax))
+      let ahead = ahead ?? ReadingAhead(file)
+      ahead.start(unpacking: chunks[nextChunk...].prefix(ReadingAhead.chunkCountMax), comparesCRC: index != nil)
       self.ahead = ahead
     }
   }
 
-  /// Who has read so many chunks one after the other goes on, as a rule.
+  /// Who has read on so often goes on, as a rule.
   private static let runMin = 3
 }
 
@@ -283,7 +308,7 @@ private struct ChunkSearch {
     self.file = file
     self.size = size
     readsLeft = Int(clamping: size / 8) + 1024
-    unpackedBytesLeft = 32 * size
+    unpackedBytesLeft = min(size, 1 << 40) * 32 + 1 << 28
   }
 
   /// The chunk that begins there; `nil` if none does.
@@ -297,7 +322,7 @@ private struct ChunkSearch {
     var isLast = false
     while !isLast {
       readsLeft -= 1
-      guard readsLeft > 0, end <= endMax, let block = LZ4FrameHeader.blockSize(try bytes(at: end, count: 4)) else { return nil }
+      guard readsLeft > 0, end <= endMax, let block = header.blockSize(try bytes(at: end, count: 4)) else { return nil }
       end += 4 + UInt64(block)
       isLast = block == 0
     }

@@ -68,6 +68,24 @@ enum Forger {
     return Array(buffer.bytes)
   }
 
+  /// Segments of frames that hold nothing, one behind the other, and the frames of each.
+  static func segments(_ sizes: [[Int]], unsynced: UInt32 = 0) -> [(header: SegmentHeader, bytes: [UInt8], frames: [[UInt8]])] {
+    var end: SegmentEnd?
+    return sizes.enumerated().map { number, sizes in
+      let salt = UInt32(number + 1)
+      let first = end.map { $0.lastSequence + 1 } ?? 0
+      let header = SegmentHeader(sessionID: KnownLog.id, salt: salt, firstSequence: first, firstSeq: 1, predecessor: end)
+      let frames = sizes.enumerated().map { index, size in
+        frame([UInt8](repeating: UInt8(number & 0x7F), count: size), sequence: first + UInt64(index), unsynced: unsynced, kind: 5, salt: salt)
+      }
+      let bytes = segmentHeader(header)
+      let last = frames.last!.withUnsafeBytes { FrameHeader(unchecked: $0) }
+      let size = bytes.count + frames.reduce(0) { $0 + $1.count }
+      end = SegmentEnd(salt: salt, size: UInt64(size), lastSequence: last.sequence, lastCRC: last.headerCRC)
+      return (header, bytes, frames)
+    }
+  }
+
   /// A sealed file of segments that hold anything, whose index says what they say of themselves.
   static func sealed(_ segments: [(header: SegmentHeader, bytes: [UInt8])], lastSequence: UInt64, lastCRC: UInt32, _ checkpoint: Checkpoint) throws
     -> [UInt8]

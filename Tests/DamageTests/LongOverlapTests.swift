@@ -15,24 +15,6 @@ struct LongOverlapTests {
     return disk
   }
 
-  /// Segments of frames that hold nothing, one behind the other, and the frames of each.
-  private func segments(_ sizes: [[Int]], unsynced: UInt32 = 0) -> [(header: SegmentHeader, bytes: [UInt8], frames: [[UInt8]])] {
-    var end: SegmentEnd?
-    return sizes.enumerated().map { number, sizes in
-      let salt = UInt32(number + 1)
-      let first = end.map { $0.lastSequence + 1 } ?? 0
-      let header = SegmentHeader(sessionID: KnownLog.id, salt: salt, firstSequence: first, firstSeq: 1, predecessor: end)
-      let frames = sizes.enumerated().map { index, size in
-        Forger.frame([UInt8](repeating: UInt8(number & 0x7F), count: size), sequence: first + UInt64(index), unsynced: unsynced, kind: 5, salt: salt)
-      }
-      let bytes = Forger.segmentHeader(header)
-      let last = frames.last!.withUnsafeBytes { FrameHeader(unchecked: $0) }
-      let size = bytes.count + frames.reduce(0) { $0 + $1.count }
-      end = SegmentEnd(salt: salt, size: UInt64(size), lastSequence: last.sequence, lastCRC: last.headerCRC)
-      return (header, bytes, frames)
-    }
-  }
-
   private func sealed(_ segments: some Sequence<(header: SegmentHeader, bytes: [UInt8], frames: [[UInt8]])>) throws -> [UInt8] {
     var file = ByteBuffer()
     var sealer = Sealer(level: 1)
@@ -56,7 +38,7 @@ struct LongOverlapTests {
   /// Of the sealed one a chunk in the middle is lost. The raw one beside it is damaged before that place, behind what a segment is made with, and nothing in it
   /// says that the frames there were on stable storage: the sealed one does.
   @Test func aDamagedRawOneBesideADamagedSealedOne() throws {
-    let all = segments([Array(repeating: 200_000, count: 8)], unsynced: .max)
+    let all = Forger.segments([Array(repeating: 200_000, count: 8)], unsynced: .max)
     let wideBytes = try sealed(all)
     let chunks = sealedChunks(wideBytes)
     let raw = all[0].bytes + all[0].frames.flatMap { $0 }
@@ -77,7 +59,7 @@ struct LongOverlapTests {
 
   /// The wide one ends inside its second segment; of the small one that holds that segment the first chunk is lost, which the wide one has.
   @Test func aSmallOneThatHasLostItsFirstChunk() throws {
-    let all = segments([[100], Array(repeating: 200_000, count: 8)])
+    let all = Forger.segments([[100], Array(repeating: 200_000, count: 8)])
     let wideBytes = try sealed(all)
     let small = try sealed(all[1...])
     let (chunks, smallChunks) = (sealedChunks(wideBytes), sealedChunks(small))
@@ -94,7 +76,7 @@ struct LongOverlapTests {
 
   /// Reading comes back to the wide one again and again, and goes on there where it left it.
   @Test func eachSecondSmallOneBesideAWideOneWithoutItsIndex() throws {
-    let all = segments(Array(repeating: [1000], count: 120))
+    let all = Forger.segments(Array(repeating: [1000], count: 120))
     var wideBytes = try sealed(all)
     wideBytes[wideBytes.count - 1] ^= 1
     let disk = try emptyDisk()

@@ -44,7 +44,7 @@ struct SalvageTests {
   }
 
   /// A sealed file has lost its index, and a chunk of it is damaged where it says how long it is, or elsewhere: those behind it are found, the damage is named.
-  @Test(arguments: [0, 5, 17, 40])
+  @Test(arguments: [0, 5, 6, 7, 8, 14, 17, 40])
   func aChunkOfAFileWithoutItsIndex(_ place: Int) throws {
     let bytes = try known.sealed(0..<3)
     let chunks = sealedChunks(bytes)
