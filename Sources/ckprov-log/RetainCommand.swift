@@ -40,23 +40,45 @@ struct RetainCommand: ParsableCommand {
     var failure: ExitCode?
     try reporting { () throws(LogError) in
       storage.noteIfMissing()
-      let progress = Progress("names looked at")
-      let report = try storage.store.directory.retain(rules, now: currentTime(), isDryRun: dryRun, progress: progress.update)
-      progress.end()
       var out = Output()
-      if json { try out.json(object(report)) } else { for line in lines(report) { try out.line(line) } }
+      let looking = Progress("names looked at")
+      var removing: Progress?
+      var unprinted: LogError?
+      let report = try storage.store.directory.retain(rules, now: currentTime(), isDryRun: dryRun, progress: looking.update) { removed, count in
+        looking.end()
+        removing = removing ?? Progress("sessions \(verb)", isPrinting: !json)
+        removing?.update(removed.endIndex, of: count)
+        guard !json, unprinted == nil else { return }
+        // At once: it may be stopped before it has removed all.
+        do throws(LogError) { try print(lines(removed), to: &out) } catch { unprinted = error }
+      }
+      looking.end()
+      removing?.end()
+      if let unprinted { throw unprinted }
+      if json { try out.json(object(report)) } else { try print(lines(report), to: &out) }
       try out.flush()
       for (_, error) in report.failures { failure = fail(error) }
     }
     if let failure { throw failure }
   }
 
-  private func lines(_ report: RetentionReport) -> [String] {
-    let verb = dryRun ? "would go" : "removed"
-    var rows = report.removed.map {
+  private var verb: String { dryRun ? "would go" : "removed" }
+
+  private func print(_ lines: [String], to out: inout Output) throws(LogError) {
+    for line in lines { try out.line(line) }
+    try out.flush()
+  }
+
+  private func lines(_ removed: ArraySlice<RetentionReport.Removal>) -> [String] {
+    let rows = removed.map {
       [escapedForTerminal($0.session.name), verb, sizeText($0.bytes), "last written \(timeText($0.lastWritten)), \(optionName($0.rule))"]
     }
-    rows += report.inUse.map { [escapedForTerminal($0.name), "stays", "", "somebody is at work on it"] }
+    return table(rows, rightAligned: [2])
+  }
+
+  /// What stays, and all in all.
+  private func lines(_ report: RetentionReport) -> [String] {
+    var rows = report.inUse.map { [escapedForTerminal($0.name), "stays", "", "somebody is at work on it"] }
     rows += report.failures.map { session, _ in [escapedForTerminal(session.name), "stays", "", "cannot be removed, see below"] }
     let count = report.removed.count == 1 ? "1 session" : "\(report.removed.count) sessions"
     var last = "\(count) \(verb), \(sizeText(report.bytesFreed))\(dryRun ? "" : " freed"); \(report.sessionsLeft) left, \(sizeText(report.bytesLeft))"

@@ -68,6 +68,27 @@ struct RetainTests {
     #expect(try bench.names == logs("s1", "s2", "s3", "s4"))
   }
 
+  /// Of many it said nothing before all were gone, and nothing at all when it was stopped. They go by 64; here each sync takes long.
+  @Test func whatIsGoneIsSaidAtOnce() async throws {
+    guard (try? await runProgram("strace", ["-D", "-f", "true"]))?.status == 0 else {
+      print("SKIPPED: no strace here, so nothing is made to take long")
+      return
+    }
+    for number in 1...150 { _ = try bench.file("storage/sessions/old\(number).json", "{}") }
+    let script = """
+      touch -d '-50 hours' storage/sessions/old*; mkdir again; cp -rp storage again
+      slowly() { exec strace -D -f -qq -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=400000 "$C" "$@"; }
+      slowly retain > out & until [ -s out ]; do kill -0 $! || break; sleep 0.01; done; kill $!; wait $!; echo $?; grep -c ' removed ' out
+      export -f slowly; export CKPROV_STORAGE_DIR=again
+      script -qec "bash -c 'slowly retain > out'" /dev/null < /dev/null
+      """
+    let result = try await bench.shell(script)
+    let lines = result.text.split(whereSeparator: \.isNewline)
+    #expect(lines.prefix(2) == ["143", "64"], "\(result.text) \(result.errors)")
+    #expect(result.text.contains(#/\[=+ *\] 128 of 152 sessions removed, [0-9]+\/s, [0-9.]+ s left/#), "\(result.text)")
+    #expect(try await bench.shell("tail -n 1 out").text.hasPrefix("152 sessions removed, "))
+  }
+
   @Test func jsonIsForPrograms() async throws {
     let sizes = try ["s1", "s2", "s3", "s4"].map(size)
     let bench = bench

@@ -163,12 +163,14 @@ struct RetainTests {
     #expect(try storage.seqs("b") == [1])
   }
 
-  /// The two syncs of a removal are what it costs; each session in a batch also holds two files open.
+  /// The two syncs of a removal are what it costs; each session in a batch also holds two files open. What is gone is told behind them.
   @Test func sessionsThatGoTogetherShareTheSyncs() throws {
     for number in 0..<70 { try session("s\(number)", hoursAgo: 9) }
     let watched = WatchedFileSystem()
     let sessions = SessionsDirectory(storageDirectory: storage.path, fileSystem: watched)
-    #expect(try sessions.retain(RetentionRules(hours: 5), now: now).removed.count == 70)
+    var told: [[Int]] = []
+    #expect(try sessions.retain(RetentionRules(hours: 5), now: now, removed: { told.append([$0.count, $1]) }).removed.count == 70)
+    #expect(told == [[0, 70], [64, 70], [6, 70]])
     #expect(watched.count { $0 == .syncDirectory(sessions.path) } == 4)
     #expect(try names.isEmpty)
   }
@@ -264,5 +266,17 @@ struct RetainTests {
     _ = try storage.sessions.retain(RetentionRules(), now: now) { done, total in seen += [done, total] }
     // Three logs and three views.
     #expect(seen == [0, 6, 1, 6, 2, 6, 3, 6, 4, 6, 5, 6])
+  }
+
+  /// How many may go is known before: by each rule they are the oldest.
+  @Test(arguments: [
+    (RetentionRules(hours: 2.5), 2), (RetentionRules(keep: 1), 3), (RetentionRules(hours: 2.5, keep: 3), 2), (RetentionRules(bytesMax: 20), 2),
+    (RetentionRules(), 0),
+  ])
+  func howManyMayGo(_ rules: RetentionRules, _ count: Int) throws {
+    for number in 1...4 { try legacy("s\(number)", Array("{\"n\": 1}".utf8), hoursAgo: Double(number)) }
+    var told: [Int] = []
+    _ = try storage.sessions.retain(rules, now: now, isDryRun: true, removed: { told.append($1) })
+    #expect(told.first == count)
   }
 }

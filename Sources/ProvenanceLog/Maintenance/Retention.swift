@@ -45,18 +45,21 @@ extension SessionsDirectory {
   /// - Parameters:
   ///   - isDryRun: changes nothing, and says what would go.
   ///   - progress: gets how many names of how many have been looked at.
+  ///   - removed: gets what is gone, or would go, as soon as it is, first nothing; and how many there may be in all.
   /// - Throws: `LogError` if the directory cannot be listed.
   package func retain(
-    _ rules: RetentionRules, now: Timestamp, isDryRun: Bool = false, progress: (Int, Int) -> Void = { _, _ in }
+    _ rules: RetentionRules, now: Timestamp, isDryRun: Bool = false, progress: (Int, Int) -> Void = { _, _ in },
+    removed: (ArraySlice<RetentionReport.Removal>, Int) -> Void = { _, _ in }
   ) throws(LogError) -> RetentionReport {
     let names = try names()
     if !isDryRun { sweep(names) }
-    return retain(rules, now: now, isDryRun: isDryRun, among: names, progress: progress)
+    return retain(rules, now: now, isDryRun: isDryRun, among: names, progress: progress, removed: removed)
   }
 
   @discardableResult
   func retain(
-    _ rules: RetentionRules, now: Timestamp, isDryRun: Bool = false, among names: [String], progress: (Int, Int) -> Void = { _, _ in }
+    _ rules: RetentionRules, now: Timestamp, isDryRun: Bool = false, among names: [String], progress: (Int, Int) -> Void = { _, _ in },
+    removed: (ArraySlice<RetentionReport.Removal>, Int) -> Void = { _, _ in }
   ) -> RetentionReport {
     var report = RetentionReport()
     let oldest = rules.hours.map { Double(now.microseconds) * 1000 - $0 * 3600 * 1e9 }
@@ -67,9 +70,16 @@ extension SessionsDirectory {
     }
     report.sessionsLeft = candidates.count(where: \.isStarted)
     report.bytesLeft = candidates.reduce(0) { $0 + $1.bytes }
+    var batch: [Removal] = []
+    let countMax = excessCount(candidates, rules, oldest, report)
+    removed([], countMax)
+    func removeBatch() {
+      let count = report.removed.count
+      remove(&batch, isDryRun: isDryRun, &report)
+      if report.removed.count > count { removed(report.removed[count...], max(countMax, report.removed.count)) }
+    }
     let youngest = (now.microseconds - 60_000_000) * 1000
     var excess = rules.keep.map { max(0, report.sessionsLeft - $0) } ?? 0
-    var batch: [Removal] = []
     var isHandled = Array(repeating: false, count: candidates.count)
     var isTooLarge = false
     repeat {
@@ -91,22 +101,34 @@ extension SessionsDirectory {
         }
         isHandled[index] = true
         do throws(LogError) {
-          guard let locks = try isDryRun ? plan(candidate) : lock(candidate, makingRoom: { remove(&batch, isDryRun: false, &report) }) else {
+          guard let locks = try isDryRun ? plan(candidate) : lock(candidate, makingRoom: removeBatch) else {
             report.inUse.append(candidate.session)
             continue
           }
           batch.append(Removal(use: candidate, bytes: try bytes(freedBy: candidate), rule: rule, locks: locks))
           report.forget(candidate)
-          if batch.count == Removal.batchMax { remove(&batch, isDryRun: isDryRun, &report) }
+          if batch.count == Removal.batchMax { removeBatch() }
         } catch {
           if error.code != .notFound { report.failures.append((candidate.session, error)) }
         }
       }
-      remove(&batch, isDryRun: isDryRun, &report)
+      removeBatch()
       // In the place of what could not be removed others go.
       isTooLarge = report.failures.count > failureCount && rules.bytesMax.map { report.bytesLeft > $0 } ?? false
     } while isTooLarge
     return report
+  }
+
+  /// How many are too many, the oldest, if none of them stays because somebody is at work on it.
+  private func excessCount(_ candidates: [DiskUse], _ rules: RetentionRules, _ oldest: Double?, _ report: RetentionReport) -> Int {
+    var (count, bytes) = (report.sessionsLeft, report.bytesLeft)
+    return candidates.prefix { candidate in
+      defer {
+        bytes -= candidate.bytes
+        if candidate.isStarted { count -= 1 }
+      }
+      return oldest.map { Double(candidate.modified) < $0 } ?? false || count > rules.keep ?? .max || bytes > rules.bytesMax ?? .max
+    }.count
   }
 
   /// Removes a session: for a reader of its log it is there whole, or gone.
