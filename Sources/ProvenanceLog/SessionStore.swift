@@ -140,12 +140,21 @@ public struct SessionStore: Sendable {
   }
 
   /// Which session is meant, by its names alone: it may be damaged.
-  package func locate(_ text: String) throws(LogError) -> Location {
-    if text == "@" {
-      return try locateNewest()
+  package func locate(_ text: String) throws(LogError) -> Location { try locate([text])[0] }
+
+  /// The same of many, by one listing.
+  package func locate(_ texts: [String]) throws(LogError) -> [Location] {
+    var listed: (logs: [SessionID], jsonFiles: [String])?
+    return try texts.map { text throws(LogError) in
+      if text == "@" { return try locateNewest() }
+      guard Self.canBeNamed(text) else { throw LogError(.invalidInput, try invalidMessage(text)) }
+      let names = if let listed { listed } else { try directory.entries() }
+      listed = names
+      return try locate(text, names.logs, names.jsonFiles)
     }
-    guard Self.canBeNamed(text) else { throw LogError(.invalidInput, try invalidMessage(text)) }
-    let (logs, jsonFiles) = try directory.entries()
+  }
+
+  private func locate(_ text: String, _ logs: [SessionID], _ jsonFiles: [String]) throws(LogError) -> Location {
     var found: [String: Location] = [:]
     for name in jsonFiles where escapedForTerminal(name).utf8.starts(with: text.utf8) { found[name] = .legacy(name) }
     for id in logs where id.description.utf8.starts(with: text.utf8) && isStarted(id) { found[id.description] = .log(id) }
@@ -174,12 +183,16 @@ public struct SessionStore: Sendable {
   }
 
   /// The same, of a session that has a log.
-  package func locateLog(_ text: String) throws(LogError) -> SessionID {
-    switch try locate(text) {
-    case .log(let id): return id
-    case .legacy(let name):
-      let advice = "'ckprov-log import' makes one of this file"
-      throw LogError(.notFound, "session '\(escapedForTerminal(name))' has no log yet; \(advice)", path: directory.legacyPath(name))
+  package func locateLog(_ text: String) throws(LogError) -> SessionID { try locateLogs([text])[0] }
+
+  package func locateLogs(_ texts: [String]) throws(LogError) -> [SessionID] {
+    try locate(texts).map { location throws(LogError) in
+      switch location {
+      case .log(let id): return id
+      case .legacy(let name):
+        let advice = "'ckprov-log import' makes one of this file"
+        throw LogError(.notFound, "session '\(escapedForTerminal(name))' has no log yet; \(advice)", path: directory.legacyPath(name))
+      }
     }
   }
 

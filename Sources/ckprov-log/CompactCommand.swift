@@ -57,7 +57,7 @@ struct CompactCommand: ParsableCommand {
 
   /// Logs that were never started are no sessions; a session that is kept as JSON has no files to compact.
   private func ids() throws(LogError) -> [SessionID] {
-    guard sessions.isEmpty else { return try sessions.map { text throws(LogError) in try storage.store.locateLog(text) } }
+    guard sessions.isEmpty else { return try storage.store.locateLogs(sessions) }
     return try storage.store.startedLogs()
   }
 

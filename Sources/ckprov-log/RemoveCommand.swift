@@ -24,10 +24,16 @@ struct RemoveCommand: ParsableCommand {
   func run() throws {
     var failure: ExitCode?
     try reporting { () throws(LogError) in
-      let found = try sessions.map { text throws(LogError) in try storage.store.locate(text) }
+      let found = try storage.store.locate(sessions)
       var names: Set<String> = []
-      for session in found where names.insert(session.name).inserted {
-        do throws(LogError) { try storage.store.directory.remove(session) } catch { failure = fail(error) }
+      let progress = Progress("sessions removed")
+      defer { progress.end() }
+      for (index, session) in found.enumerated() where names.insert(session.name).inserted {
+        progress.update(index, of: found.count)
+        do throws(LogError) { try storage.store.directory.remove(session) } catch {
+          progress.end()
+          failure = fail(error)
+        }
       }
     }
     if let failure { throw failure }

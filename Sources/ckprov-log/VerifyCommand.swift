@@ -46,7 +46,7 @@ struct VerifyCommand: ParsableCommand {
 
   /// All sessions that are there, or those that are asked for.
   private func locations() throws(LogError) -> [SessionStore.Location] {
-    guard sessions.isEmpty else { return try sessions.map { text throws(LogError) in try storage.store.locate(text) } }
+    guard sessions.isEmpty else { return try storage.store.locate(sessions) }
     let directory = storage.store.directory
     guard try !directory.isMissing() else {
       throw LogError(

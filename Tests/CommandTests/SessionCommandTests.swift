@@ -68,6 +68,22 @@ struct SessionCommandTests {
     #expect(try bench.names == ["s1.json", "s1.log"])
   }
 
+  /// Here each sync takes long.
+  @Test func whoWaitsLongerThanASecondIsToldHowFarItIs() async throws {
+    guard (try? await runProgram("strace", ["-f", "true"]))?.status == 0 else {
+      print("SKIPPED: no strace here, so nothing is made to take long")
+      return
+    }
+    try SessionsDirectory(storageDirectory: bench.storage.path, fileSystem: DiskFileSystem()).make()
+    for number in 10..<30 { _ = try bench.file("storage/sessions/s\(number).json", "{}") }
+    let remove = #"strace -f -qq -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=40000 "$C" rm s{10..29}"#
+    let result = try await bench.shell("script -qec \"bash -c '\(remove)'\" /dev/null < /dev/null")
+    let shown = #/^\r\e\[K\[=* *\] [0-9]+ of 20 sessions removed, [0-9]+\/s, [0-9.]+ s left\r/#
+    #expect(result.status == 0 && result.text.contains(shown), "\(result.text)")
+    #expect(result.text.hasSuffix("left\r\u{1B}[K"))
+    #expect(try bench.names.isEmpty)
+  }
+
   // MARK: path
 
   @Test func pathOfALogAndOfAFile() async throws {

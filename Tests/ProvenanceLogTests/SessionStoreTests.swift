@@ -74,6 +74,16 @@ struct SessionStoreTests {
     #expect(report.removed.count == 2 && watched.bytesRead - before < 2 * 98_304)
   }
 
+  /// Each listed the whole directory: a hundred names in a directory of thousands took seconds.
+  @Test func manyNamesCostOneListing() throws {
+    let ids = (10..<30).map { "s\($0)" }
+    for id in ids { try storage.start(id).close() }
+    let watched = WatchedFileSystem()
+    let store = SessionStore(SessionsDirectory(storageDirectory: storage.path, fileSystem: watched))
+    #expect(try store.locate(ids + ["s29"]).map(\.name) == ids + ["s29"])
+    #expect(watched.listings.count { $0 == storage.sessions.path } == 1)
+  }
+
   @Test func viewStandsForALogThatIsDamaged() throws {
     try closed("a", startedAt: "2026-03-14T20:00:02.000000Z")
     try disk.cut(try storage.segment("a"), to: 100)

@@ -12,6 +12,7 @@ package final class WatchedFileSystem: FileSystem {
     /// What files are called now, by the name under which they were opened or made.
     var renamed: [String: String] = [:]
     var bytesRead = 0
+    var listings: [String] = []
   }
 
   private let disk = DiskFileSystem()
@@ -24,6 +25,9 @@ package final class WatchedFileSystem: FileSystem {
 
   /// Since it was made.
   package var bytesRead: Int { state.withLock { $0.bytesRead } }
+
+  /// Directories, each time that they were listed.
+  package var listings: [String] { state.withLock { $0.listings } }
 
   package func count(_ matches: (DiskOperation) -> Bool) -> Int { operations.count(where: matches) }
 
@@ -94,7 +98,10 @@ package final class WatchedFileSystem: FileSystem {
 
   package func checkIsWritable(_ directory: String) throws(LogError) { try disk.checkIsWritable(directory) }
 
-  package func names(in directory: String) throws(LogError) -> [String] { try disk.names(in: directory) }
+  package func names(in directory: String) throws(LogError) -> [String] {
+    state.withLock { $0.listings.append(directory) }
+    return try disk.names(in: directory)
+  }
 
   package func status(of path: String) throws(LogError) -> FileStatus? { try disk.status(of: path) }
 
