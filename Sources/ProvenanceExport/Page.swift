@@ -15,7 +15,7 @@ struct Page: Printer {
   mutating func beginPass(_ pass: Int, to out: inout ByteBuffer) throws(LogError) {
     let title = "\(session.label.isEmpty ? JSONString(session.sessionID.description) : session.label)"
     out.append(Self.parts.0)
-    out.append(escapedForHTML(title))
+    out.append(escapedForHTML(escapedForTerminal(title)))
     out.append(Self.parts.1)
     let header: JSONObject = [
       "session_id": .string(JSONString(session.sessionID.description)), "label": .string(session.label), "urn": .string(session.urn),
@@ -74,7 +74,6 @@ private func escapedForHTML(_ text: String) -> String {
     case "<": escaped += "&lt;"
     case ">": escaped += "&gt;"
     case "&": escaped += "&amp;"
-    case "\0": escaped += "\u{FFFD}"
     default: escaped.unicodeScalars.append(character)
     }
   }

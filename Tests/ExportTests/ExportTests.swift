@@ -146,6 +146,16 @@ struct ExportTests {
     print("page: \(result.text)")
   }
 
+  /// Also before the page's script does so: the file may be looked at on a terminal.
+  @Test func titleShowsNothingThatSteers() throws {
+    let label: JSONString = "a\u{1B}]0;b\u{7}\n<c>\u{202E}\u{0}"
+    _ = try ProvChain(
+      storageDirectory: storage.path, label: label, kernelURN: "ckp://Kernel#CK.Test:v1.0", retentionHours: nil, sessionID: SessionID("s"))
+    let page = String(decoding: try export("s", as: .html), as: UTF8.self)
+    #expect(page.contains(#"<title>a\x1b]0;b\x07\x0a&lt;c&gt;\u202e\x00</title>"#))
+    #expect(!page.unicodeScalars.contains { $0 != "\n" && steersTerminal($0) })
+  }
+
   // MARK: Sessions
 
   private func start() throws -> ProvChain {
