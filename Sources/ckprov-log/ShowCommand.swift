@@ -192,7 +192,7 @@ struct ShowCommand: ParsableCommand {
         guard let object = try payload?.object() else { continue }
         try screen.line((padded("  \(name)", to: 12), .dim))
         try JSONValue.object(object).leaves { path, value throws(LogError) in
-          try screen.lines(padded("    \(path.isEmpty ? "(empty)" : path)", to: 12) + "  ", whole: value.matchText)
+          try screen.lines(padded("    \(path.isEmpty ? "(empty)" : escapedForTerminal(path))", to: 12) + "  ", whole: value.matchText)
         }
       }
       try screen.line()

@@ -103,6 +103,13 @@ struct ShowTests {
     #expect(try await bench.run("show", "good", "--failures").text.contains("\nNothing failed.\n"))
   }
 
+  /// A key is as wide as it is shown, not as it is.
+  @Test func failuresStandInColumns() async throws {
+    try await record("s1", [#"{"action_type":"t","outcome":"failed","intent":{"a\u001b":1,"a\u007fb\n":2,"abc":3}}"#])
+    let text = try await bench.run("show", "s1", "--failures").text
+    #expect(text.contains("\n    a\\x1b     1\n    a\\x7fb\\x0a  2\n    abc       3\n"), "\(text)")
+  }
+
   @Test func coloursWhereTheyAreWanted() async throws {
     try await record("s1")
     let colored = try await bench.run("show", "s1", "--color", "always").text
