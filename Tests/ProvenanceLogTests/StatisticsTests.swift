@@ -108,4 +108,18 @@ struct StatisticsTests {
     #expect(use.sessions[1].bytes == 100 && use.sessions[1].session.isLegacy)
     #expect(use.leftoverBytes == 4 && use.asideBytes == 40)
   }
+
+  /// It was shown as a session.
+  @Test func aCreationThatWasKilledIsLeftOver() throws {
+    let prov = try storage.start("a")
+    try prov.close()
+    let before = try storage.sessions.use()
+    let killed = try storage.log("b")
+    _ = try disk.makeDirectory(killed.path)
+    for name in ["lock", ".00000000000000000000.seg.tmp"] { try disk.write(Array(repeating: 0, count: 50), to: killed.path(of: name)) }
+    let use = try storage.sessions.use()
+    #expect(use.sessions.map(\.session.name) == ["a"] && use.leftoverBytes == 100)
+    let report = try storage.sessions.retain(RetentionRules(), now: currentTime(), isDryRun: true)
+    #expect(report.sessionsLeft == 1 && report.bytesLeft == before.sessions[0].bytes)
+  }
 }

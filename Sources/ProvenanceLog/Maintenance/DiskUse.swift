@@ -37,8 +37,10 @@ extension SessionsDirectory {
   package func use(progress: (Int, Int) -> Void = { _, _ in }) throws(LogError) -> DirectoryUse {
     let names = try names()
     var use = DirectoryUse()
-    use.sessions = diskUse(among: names, progress: progress, failures: &use.failures)
-    use.asideBytes = use.sessions.reduce(0) { $0 + $1.asideBytes }
+    let all = diskUse(among: names, progress: progress, failures: &use.failures)
+    use.sessions = all.filter(\.isStarted)
+    use.leftoverBytes = all.reduce(0) { $0 + ($1.isStarted ? 0 : $1.logBytes) }
+    use.asideBytes = all.reduce(0) { $0 + $1.asideBytes }
     for name in names where name.hasPrefix(".") {
       let bytes = size(of: LogStorage.path(path, name))
       if Leftover(name) != nil { use.leftoverBytes += bytes }
@@ -53,7 +55,7 @@ extension SessionsDirectory {
     return status.kind == .directory ? (try? LogDirectory(path: path, fileSystem: fileSystem).size()) ?? 0 : status.size
   }
 
-  /// All sessions, logs first. What is no directory and no file is no session.
+  /// All sessions, logs first, creations that did not finish among them. What is no directory and no file is no session.
   /// - Parameter limit: what was last written later is not looked into: its JSON file is taken for its view.
   func diskUse(
     among names: [String], lookingBefore limit: Int64 = .max, progress: (Int, Int) -> Void,

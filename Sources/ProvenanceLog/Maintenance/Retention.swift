@@ -69,7 +69,7 @@ extension SessionsDirectory {
       ($0.modified, $0.session.name) < ($1.modified, $1.session.name)
     }
     report.sessionsLeft = candidates.count(where: \.isStarted)
-    report.bytesLeft = candidates.reduce(0) { $0 + $1.bytes }
+    report.bytesLeft = candidates.reduce(0) { $0 + ($1.isStarted ? $1.bytes : 0) }
     var batch: [Removal] = []
     let countMax = excessCount(candidates, rules, oldest, report)
     removed([], countMax)
@@ -124,8 +124,7 @@ extension SessionsDirectory {
     var (count, bytes) = (report.sessionsLeft, report.bytesLeft)
     return candidates.prefix { candidate in
       defer {
-        bytes -= candidate.bytes
-        if candidate.isStarted { count -= 1 }
+        if candidate.isStarted { (count, bytes) = (count - 1, bytes - candidate.bytes) }
       }
       return oldest.map { Double(candidate.modified) < $0 } ?? false || count > rules.keep ?? .max || bytes > rules.bytesMax ?? .max
     }.count
@@ -345,13 +344,13 @@ private struct Removal {
 }
 
 extension RetentionReport {
+  // A creation that did not finish is no session.
+
   fileprivate mutating func forget(_ use: DiskUse) {
-    bytesLeft -= use.bytes
-    if use.isStarted { sessionsLeft -= 1 }
+    if use.isStarted { (sessionsLeft, bytesLeft) = (sessionsLeft - 1, bytesLeft - use.bytes) }
   }
 
   fileprivate mutating func remember(_ use: DiskUse) {
-    bytesLeft += use.bytes
-    if use.isStarted { sessionsLeft += 1 }
+    if use.isStarted { (sessionsLeft, bytesLeft) = (sessionsLeft + 1, bytesLeft + use.bytes) }
   }
 }
