@@ -212,6 +212,15 @@ def main(page, view, prefix=None):
         check("rows that exist", len(rows()) <= 60)
         save("light")
 
+        # The keys work from the start, when nothing has the focus: to a row and its details, and into the timeline around it.
+        press("j", Keys.ENTER)
+        check("details have the focus", driver.switch_to.active_element.get_attribute("id"), "details")
+        driver.execute_script("choose(arguments[0])", len(actions) - 1)
+        press(*"++++")
+        check("zoomed around the chosen", driver.execute_script("return times[state.chosen] >= state.from && times[state.chosen] <= state.to && state.to - state.from < last - first"))
+        press("0", Keys.ESCAPE)
+        driver.execute_script("document.activeElement.blur()")
+
         # Outcomes can be hidden, one by one.
         for outcome in [*KNOWN, "other"]:
             of_it = sum(kind(action) == outcome for action in actions)
