@@ -8,6 +8,8 @@ struct Selection {
   /// Of each field the values, of which one must be there.
   private let matches: [(field: String, values: [String])]
   private let pattern: Regex<AnyRegexOutput>?
+  /// Of each the JSON must hold one. What is looked for by more than its own text has none.
+  private let needles: [[Needle]]
 
   init(_ filter: ActionFilter, matches: [String], grep: String?) throws {
     var fields: [(field: String, values: [String])] = []
@@ -24,13 +26,17 @@ struct Selection {
     }
     self.filter = filter
     self.matches = fields
+    let needles = fields.filter { !["kernel", "session_id"].contains($0.field) }.map { $0.values.map { Needle($0) } }
+      .compactMap { $0.contains { $0 == nil } ? nil : $0.compactMap { $0 } }
     guard let grep else {
-      pattern = nil
+      (pattern, self.needles) = (nil, needles)
       return
     }
     do {
       let regex = try Regex(grep).matchingSemantics(.unicodeScalar)
-      pattern = grep.contains(where: \.isUppercase) ? regex : regex.ignoresCase()
+      let ignoresCase = !grep.contains(where: \.isUppercase)
+      pattern = ignoresCase ? regex.ignoresCase() : regex
+      self.needles = needles + (Needle(pattern: grep, ignoresCase: ignoresCase).map { [[$0]] } ?? [])
     } catch {
       throw ValidationError("'\(grep)' is no regular expression: \(error)")
     }
@@ -39,6 +45,7 @@ struct Selection {
   /// Whether an action that the filter lets through is wanted; its session counts as a member of it, as `--all` prints it.
   func wants(_ payload: UnsafeRawBufferPointer, of session: String) throws(LogError) -> Bool {
     if matches.isEmpty, pattern == nil { return true }
+    for texts in needles where !texts.contains(where: { $0.isIn(payload) }) { return false }
     let action = try JSONValue(json: payload)
     for (field, values) in matches {
       guard let value = field == "session_id" ? .string(JSONString(session)) : action.value(at: field[...]) else { return false }

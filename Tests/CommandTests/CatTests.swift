@@ -43,7 +43,7 @@ struct CatTests {
       (["intent.n=1"], []),
       (["intent.a.b.c.0=10"], [1]), (["intent.a.b.c=[10,{}]"], [1]), (["intent.a.b.c.2=10"], []), (["kernel=CK.Task"], [1]),
       (["kernel=ckp://Kernel#CK.Task:v1.0"], [1]), (["nothing="], []), (["note="], [3, 4]), (["after_state.text=café, \u{1B}[2J"], [3]),
-      (["seq=3", "seq=1"], [1, 3]),
+      (["seq=3", "seq=1"], [1, 3]), (["note=Timed Out"], [2]), (["note=timed out"], []), (["intent.a.b.c.1.d=null"], []),
     ]
     for (matches, expected) in cases {
       #expect(try await seqs(["s1"] + matches) == expected, "\(matches)")
@@ -66,6 +66,21 @@ struct CatTests {
     #expect(try await seqs("s1", "--grep", "prod", "outcome=verified", "--from-seq", "2") == [4])
     let bad = try await bench.run("cat", "s1", "-g", "(")
     #expect(bad.status == 64 && bad.errors.contains("'(' is no regular expression"), "\(bad.errors)")
+  }
+
+  /// What is looked for in the JSON before it is read must not hide what fits.
+  @Test(
+    arguments: [
+      ("kelvin", [1]), ("Kelvin", []), ("KELVIN", []), ("elvin", [1]), (#"a"b"#, [2]), (#"b\\c"#, [2]), ("c/d", [2]), ("^say a", [2]),
+      ("xyz*", [3, 4]), ("xyz?", [3, 4]), ("xyz+", [4]), ("xyz*?!", [4]), ("x+y", [3, 4]), ("xq*y", [3, 4]), ("x.z", [4]), ("XY", [4]),
+      ("xy", [3, 4]), ("x{1}y", [3, 4]), ("zz|y", [2, 3, 4]), ("e\u{301}*", [1, 2, 3, 4, 5, 6]), ("é", [5]), ("caf.", [5]), ("~", [6]),
+      ("\u{7F}", [6]), ("*", nil), (".*", [1, 2, 3, 4, 5, 6]),
+    ] as [(String, [Int64]?)])
+  func grepFindsAllThatFits(_ pattern: String, _ expected: [Int64]?) async throws {
+    let notes = [#"\u212aelvin e"#, #"say a\"b\\c/d e"#, "e xy", "eXYZ!", #"caf\u00e9"#, #"~\u007f"#]
+    _ = try await bench.record("s", notes.map { #"{"action_type":"-","outcome":"-","note":"\#($0)"}"# })
+    guard let expected else { return #expect(try await bench.run("cat", "s", "-g", pattern).status == 64) }
+    #expect(try await seqs("s", "-g", pattern) == expected)
   }
 
   @Test func reverseAndLast() async throws {
