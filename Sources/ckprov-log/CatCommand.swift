@@ -12,7 +12,7 @@ struct CatCommand: ParsableCommand {
       the seqs. \(timeHelp)
 
       A match is FIELD=VALUE: outcome=failed, kernel=CK.Task, intent.target=prod, evidence.items.0=3, session_id=1e192fa4. Of the same field one must fit, of several fields each. \
-      '-o verbose' prints each action as the matches that fit it. A pattern that repeats what repeats, as in (a+)+, may take very long on a text that was made for it.
+      '-o verbose' prints each action as the matches that fit it, but shows control characters as escapes, which no match undoes. A pattern that repeats what repeats, as in (a+)+, may take very long on a text that was made for it.
 
       Formats: json (JSON Lines, as in the log), json-seq (RFC 7464), json-pretty, short, short-iso, verbose, csv (RFC 4180).
 

@@ -68,6 +68,15 @@ struct CatTests {
     #expect(bad.status == 64 && bad.errors.contains("'(' is no regular expression"), "\(bad.errors)")
   }
 
+  /// What fits is the control character; help says so.
+  @Test func whatVerboseEscapesIsNoMatch() async throws {
+    try await record()
+    #expect(try await bench.run("cat", "s1", "-o", "verbose").text.contains(#"after_state.text=café, \x1b[2J"#))
+    #expect(try await seqs("s1", #"after_state.text=café, \x1b[2J"#) == [])
+    let help = try await bench.shell("COLUMNS=400 $C cat --help").text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+    #expect(help.contains("but shows control characters as escapes, which no match undoes"))
+  }
+
   /// What is looked for in the JSON before it is read must not hide what fits.
   @Test(
     arguments: [
