@@ -198,7 +198,9 @@ public struct SessionStore: Sendable {
 
   private func advice(for text: String, _ logs: [SessionID], _ jsonFiles: [String]) -> String {
     let names = Set(logs.filter(isStarted).map(\.description) + jsonFiles)
-    let near = names.map { (distance: editDistance($0, text), name: $0) }.filter { $0.distance <= max(1, text.utf8.count / 4) }
+    let text = text.lowercased()
+    func distance(_ name: String) -> Int { name.hasPrefix(text) ? 0 : editDistance(name, text) }
+    let near = names.map { (distance: distance($0.lowercased()), name: $0) }.filter { $0.distance <= max(1, text.utf8.count / 4) }
       .sorted { ($0.distance, $0.name) < ($1.distance, $1.name) }
     guard !near.isEmpty else { return "'ckprov-log list' shows what is there" }
     return "did you mean \(near.prefix(3).map { "'\(escapedForTerminal($0.name))'" }.joined(separator: " or "))?"

@@ -26,7 +26,7 @@ struct FindingTests {
     for (text, advice) in [
       ("xyz", "'ckprov-log list' shows what is there"), ("abcde", "did you mean 'abcd'?"), ("legcay9", "'ckprov-log list' shows what is there"),
       ("bac", "'ckprov-log list' shows what is there"), ("ac", "did you mean 'abc'?"), ("lgacy", "did you mean 'legacy'?"),
-      ("aby", "did you mean 'abc' or 'abx'?"),
+      ("aby", "did you mean 'abc' or 'abx'?"), ("ABCD", "did you mean 'abcd' or 'abc'?"), ("LEG", "did you mean 'legacy'?"),
     ] {
       let missing = try await bench.run(command, text)
       #expect(missing.status == 66 && missing.text == "")
