@@ -59,7 +59,12 @@ struct URNCommand: ParsableCommand {
     func run() throws {
       var isValid = false
       try printing { out throws(LogError) in
-        let urn = try URN.build(entityType: JSONString(type), identifier: JSONString(name), version: version.map { JSONString($0) })
+        let urn: JSONString
+        do throws(LogError) {
+          urn = try URN.build(entityType: JSONString(type), identifier: JSONString(name), version: version.map { JSONString($0) })
+        } catch {
+          throw error.adding(" (valid: \(URN.allTypes.joined(separator: ", ")))")
+        }
         let result = URN.validate(urn)
         isValid = result.isValid
         try out.writeShown(urn.description)
