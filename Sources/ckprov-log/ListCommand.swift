@@ -15,7 +15,9 @@ struct ListCommand: ParsableCommand {
 
   @OptionGroup var storage: StorageOptions
   @Flag(help: "Prints what cklib's list_sessions returns, as an array of whole sessions.") var json = false
-  @Option(parsing: .unconditional, help: ArgumentHelp("Sessions in which this kernel acted: a name, or a URN.", valueName: "kernel"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Sessions in which this kernel acted: a name, or a URN, whose version counts for the session's own.", valueName: "kernel"))
   var kernel: String?
   @Option(parsing: .unconditional, help: ArgumentHelp("Sessions with this text in their label.", valueName: "text")) var label: String?
   @Option(parsing: .unconditional, help: ArgumentHelp("Sessions that ended so; in_progress for those that have not.", valueName: "outcome"))
@@ -44,13 +46,18 @@ struct ListCommand: ParsableCommand {
   private func fits(_ entry: SessionStore.Entry) -> Bool {
     if kernel == nil, label == nil, outcome == nil, since == nil, until == nil { return true }
     guard let session = entry.session else { return false }
-    if let kernel {
-      let names = [session.wasAssociatedWith] + session.kernelsInvolved
-      guard names.contains(where: { $0 == JSONString(kernel) || kernelName($0) == kernelName(JSONString(kernel)) }) else { return false }
-    }
+    if let kernel, !hasActed(JSONString(kernel), in: session) { return false }
     if let label, !session.label.description.unicodeScalars.contains(label.unicodeScalars) { return false }
     if let outcome, session.outcome != JSONString(outcome) { return false }
     return (since.map { $0 <= session.startedAt } ?? true) && (until.map { session.startedAt <= $0 } ?? true)
+  }
+
+  private func hasActed(_ kernel: JSONString, in session: Session) -> Bool {
+    let own = session.wasAssociatedWith
+    // Of the others only the names are known.
+    guard kernelName(own) == kernelName(kernel) else { return session.kernelsInvolved.contains { kernelName($0) == kernelName(kernel) } }
+    let version = URN.parse(kernel).version
+    return version == nil || version == URN.parse(own).version
   }
 
   private func kernelName(_ kernel: JSONString) -> JSONString { URN.parse(kernel).kernelName ?? kernel }

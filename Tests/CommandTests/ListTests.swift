@@ -50,7 +50,8 @@ struct ListTests {
       ([], ["d", "a", "c", "legacy", "b"]), (["--outcome", "partial"], ["a", "c", "legacy"]), (["--outcome", "in_progress"], ["b"]),
       (["--label", "ano"], ["d"]), (["--label", "e", "--outcome", "complete"], ["d"]), (["--kernel", "Other"], ["d"]),
       (["--kernel", "ckp://Kernel#Other:v1.0"], ["d"]), (["--kernel", "CK.Test"], ["a", "c", "legacy", "b"]), (["--kernel", "CK"], []),
-      (["--kernel", "Third"], ["d"]),
+      (["--kernel", "Third"], ["d"]), (["--kernel", "ckp://Kernel#Third:v2.0"], ["d"]), (["--kernel", "ckp://Kernel#Other"], ["d"]),
+      (["--kernel", "ckp://Kernel#Other:v2.0"], []), (["--kernel", "ckp://Kernel#CK.Test:v1.0"], ["a", "c", "legacy", "b"]),
       (["--since", "2026-03-14T20:00:03Z"], ["d", "a", "c"]), (["--until", "2026-03-14T20:00:02"], ["legacy", "b"]),
       (["--since", "2026-03-14T20:00:02", "--until", "2026-03-14"], ["a", "c", "legacy"]), (["--since", "today"], []),
     ] as [([String], [String])] {
