@@ -48,7 +48,7 @@ struct CompactCommand: ParsableCommand {
           // Removed since it was listed.
           if error.code == .notFound, sessions.isEmpty { continue }
           progress.end()
-          failure = fail(error)
+          failure = fail(error.code == .locked ? LogError(.locked, "locked: \(error.message)", path: error.path) : error)
         }
       }
     }

@@ -45,7 +45,10 @@ struct RecordCommand: ParsableCommand {
   @Flag(help: "Prints the seq of each action once its promise holds.") var ack = false
   @Flag(help: "Leaves the session open at the end of the input.") var noClose = false
   @Option(help: "Writes the Session JSON at close: auto (up to 64 MiB of log), close (always), never.") var view = ViewChoice.auto
-  @Option(help: ArgumentHelp("Removes sessions last written longer ago, or 'never'.", valueName: "hours|never"))
+  @Option(
+    help: ArgumentHelp(
+      "Removes sessions last written longer ago, or 'never'; not where another opening has looked for them within the last minute.",
+      valueName: "hours|never"))
   var retentionHours = RetentionChoice.never
   @Option(
     help: ArgumentHelp(

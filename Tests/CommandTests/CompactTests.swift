@@ -54,6 +54,16 @@ struct CompactTests {
     #expect(try await bench.run("verify", "s1").text.contains("  clean  20001 actions"))
   }
 
+  @Test func anotherCompactionKeepsItAway() async throws {
+    _ = try await bench.record("s1", [action("a")])
+    let log = SessionsDirectory(storageDirectory: bench.storage.path, fileSystem: DiskFileSystem()).log(of: try SessionID("s1"))
+    let lock = try LogLock(.maintainer, of: log)
+    let result = try await bench.run("compact", "s1")
+    #expect(result.status == 75, "\(result.errors)")
+    #expect(result.errors == "ckprov-log: \(log.path): locked: another maintainer is at work on this session; wait for it, or end it\n")
+    withExtendedLifetime(lock) {}
+  }
+
   @Test func badRequests() async throws {
     #expect(try await bench.run("compact", "none").status == 66)
     #expect(try await bench.run("compact", "--level", "13").status == 64)

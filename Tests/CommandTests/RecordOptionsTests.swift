@@ -12,6 +12,11 @@ struct RecordOptionsTests {
 
   private static let new = ["--label", "l", "--kernel-urn", "u"]
 
+  @Test func helpSaysWhenOldSessionsStay() async throws {
+    let help = try await bench.shell("COLUMNS=400 $C record --help").text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+    #expect(help.contains("not where another opening has looked for them within the last minute"))
+  }
+
   @Test(arguments: [
     [], ["--label", "l"], ["--kernel-urn", "u"], ["--resume", "s1", "--label", "l"], ["--resume", "s1", "--kernel-urn", "u"],
     ["--resume", "s1", "--kernel-action", "a"], ["--resume", "s1", "--session-id", "s2"],
