@@ -37,10 +37,24 @@ struct Command: AsyncParsableCommand {
     } catch let error where exitCode(for: error) == .validationFailure {
       note(usageMessage(for: error))
       exit(withError: ExitCode.validationFailure)
+    } catch let error where exitCode(for: error) == .success {
+      exit(withError: printing(fullMessage(for: error)))
     } catch {
       exit(withError: error)
     }
   }
+}
+
+/// Help, say, or completions: as any output, it may have no room.
+private func printing(_ text: String) -> ExitCode {
+  var out = Output()
+  do throws(LogError) {
+    if !text.isEmpty { try out.line(text) }
+    try out.flush()
+  } catch {
+    return fail(error)
+  }
+  return .success
 }
 
 /// What was wrong with the arguments, which may hold anything, in one line, and where to read more.

@@ -37,6 +37,15 @@ struct HelpTests {
     #expect(version.status == 0 && version.text == "ckprov-log 1.0.0, log format: reads 1, writes 1\n")
   }
 
+  /// They were said to be printed.
+  @Test(arguments: ["--help", "help cat", "cat --help", "--version", "--generate-completion-script bash", "man"])
+  func whatCannotBePrintedIsAnError(_ arguments: String) async throws {
+    let printed = try await bench.shell("$C \(arguments)")
+    #expect(printed.status == 0 && printed.errors == "" && printed.text.count > 40 && printed.text.hasSuffix("\n"))
+    let full = try await bench.shell("$C \(arguments) > /dev/full")
+    #expect(full.status == 74 && full.errors.hasPrefix("ckprov-log: standard output: cannot write to standard output: No space"), "\(full.errors)")
+  }
+
   @Test func mistypedSubcommands() async throws {
     for (text, advice) in [("shwo", "show"), ("projetc", "project"), ("catt", "cat"), ("lst", "list")] {
       let result = try await runProgram(try commandPath(), [text])
