@@ -21,7 +21,7 @@ struct Name: Equatable {
 
   /// Of the kernel that has this URN.
   init(kernel urn: JSONString) {
-    let (text, namespace) = (urn.description.utf8, "ckp://Kernel#")
+    let (text, namespace) = (urn.bytes, "ckp://Kernel#")
     let local = text.dropFirst(namespace.utf8.count)
     func isOfWord(_ byte: UInt8) -> Bool {
       switch byte {

@@ -52,6 +52,18 @@ struct ExportTests {
     #expect(try export("s", as: format) == ofLog)
   }
 
+  /// They differ only in what no text can show.
+  @Test func kernelsOfLoneSurrogatesHaveNamesOfTheirOwn() throws {
+    let prov = try start()
+    for surrogate in [0xD800, 0xDFFF] as [UInt16] {
+      try prov.recordAction(Action(actionType: "t", outcome: "verified", kernel: JSONString(utf16: [surrogate])))
+    }
+    try prov.close()
+    for name in ["%23%ED%A0%80%3Av1%2E0 a prov:Agent", "%23%ED%BF%BF%3Av1%2E0 a prov:Agent"] {
+      #expect(String(decoding: try export("s", as: .turtle), as: UTF8.self).contains(name))
+    }
+  }
+
   /// All passes see the same actions.
   @Test(arguments: Export.Format.allCases)
   func whatIsRecordedMeanwhileIsNotInIt(_ format: Export.Format) throws {

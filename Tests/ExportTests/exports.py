@@ -36,10 +36,9 @@ def compact(value):
 
 
 def kernel_iri(urn):
-    urn = text(urn)
     if re.fullmatch(r"ckp://Kernel#[A-Za-z0-9_]([A-Za-z0-9_.:-]*[A-Za-z0-9_])?", urn):
         return urn
-    return "urn:ckprov-log:kernel-" + "".join(chr(b) if chr(b).isascii() and (chr(b).isalnum() or b == 0x5F) else "%%%02X" % b for b in urn.encode())
+    return "urn:ckprov-log:kernel-" + "".join(chr(b) if chr(b).isascii() and (chr(b).isalnum() or b == 0x5F) else "%%%02X" % b for b in urn.encode("utf-8", "surrogatepass"))
 
 
 def expected_graph(session):
