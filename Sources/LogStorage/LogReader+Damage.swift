@@ -123,12 +123,15 @@ extension LogReader {
     damage.sequences = nextSequence..<max(nextSequence, damage.sequences.upperBound)
     nextSequence = damage.sequences.upperBound
     if file.index == nil {
-      // Another segment may have begun in it.
-      if let found = try firstFrame(from: offset, notBelow: nextSequence) {
-        segment.salt = found.salt
-        damage.sequences = damage.sequences.lowerBound..<found.sequence
-        nextSequence = found.sequence
+      // Another segment may have begun in it. What stands in the chunks behind it that can't be unpacked is lost with it.
+      if wholeBehind.offset < offset { wholeBehind = try firstFrame(from: offset, notBelow: nextSequence) ?? .none }
+      if wholeBehind.offset < fileSize {
+        segment.salt = wholeBehind.salt
+        nextSequence = max(nextSequence, wholeBehind.sequence)
+      } else if case .header(let next) = later {
+        nextSequence = max(nextSequence, next.firstSequence)
       }
+      damage.sequences = damage.sequences.lowerBound..<nextSequence
     } else if let next = file.chunk(at: offset), next.salt != 0 {
       segment.salt = next.salt
     }
@@ -150,7 +153,7 @@ extension LogReader {
     else {
       return damage
     }
-    try enter(headerAsNamed(salt: found.salt), at: 0)
+    begin(headerAsNamed(salt: found.salt), at: 0, size: SegmentHeader.size)
     passesBelow = max(passesBelow, passes)
     (offset, nextSequence) = (found.offset, found.sequence)
     // What stood before it is lost with the header.
@@ -168,18 +171,24 @@ extension LogReader {
       predecessor: first == 0 ? nil : SegmentEnd(salt: 0, size: 0, lastSequence: first - 1, lastCRC: 0))
   }
 
-  /// The first frame from a place on that is whole under some salt: its header's checksum says which, that of its payload whether it is.
+  /// The first frame from a place on that is whole under some salt: its header's checksum says which, that of its payload whether it is. Or the first segment
+  /// that begins there.
   ///
   /// Of what only looks like a frame, no more is read of a file than it is long.
-  private mutating func firstFrame(
-    from start: UInt64, notBelow least: UInt64
-  ) throws(LogError) -> (offset: UInt64, sequence: UInt64, salt: UInt32)? {
-    let (end, last, first) = (fileSize, lastPossible, file.name.firstSequence)
+  private mutating func firstFrame(from start: UInt64, notBelow least: UInt64) throws(LogError) -> Whole? {
+    let (end, last, first, id) = (fileSize, lastPossible, file.name.firstSequence, sessionID ?? segment.sessionID)
     var at = start
-    while true {
+    while at < end {
       var candidate: FrameHeader?
+      var begin: SegmentHeader?
       at = try scan(from: at, to: end) { place, bytes in
         guard bytes.count >= FrameHeader.size else { return true }
+        if SegmentHeader.beginsWithMagic(bytes), let header = try? SegmentHeader(bytes), header.sessionID == id,
+          least...max(least, last) ~= header.firstSequence
+        {
+          begin = header
+          return false
+        }
         let header = FrameHeader(unchecked: bytes)
         let isPossible =
           header.kind.isReadable && header.payloadSize <= FrameHeader.payloadSizeMax && UInt64(header.frameSize) <= end - place
@@ -187,20 +196,27 @@ extension LogReader {
         if isPossible { candidate = header }
         return !isPossible
       }
-      guard let candidate, candidate.frameSize <= searchRoom else { return nil }
+      if let begin { return Whole(offset: at, sequence: begin.firstSequence, salt: begin.salt) }
+      guard let candidate else {
+        // It was stopped by a chunk.
+        guard at < end, let chunk = file.chunk(at: at) else { return nil }
+        at = chunk.rawOffset + UInt64(chunk.rawSize)
+        continue
+      }
+      guard candidate.frameSize <= searchRoom else { return nil }
       do throws(LogError) {
         let bytes = try file.bytes(at: at, atLeast: candidate.frameSize)
         let salt = FrameHeader.salt(of: bytes)
         if case .frame = inspectFrame(bytes, available: bytes.count, salt: salt, sequence: candidate.sequence) {
-          return (at, candidate.sequence, salt)
+          return Whole(offset: at, sequence: candidate.sequence, salt: salt)
         }
         searchRoom -= UInt64(candidate.frameSize)
       } catch {
         guard error.damage?.cause == .chunk else { throw error }
-        return nil
       }
       at += 8
     }
+    return nil
   }
 
   /// Calls `body` at every eighth byte of a part of the file, with what stands from there on: at least a frame header or a segment header, unless

@@ -10,6 +10,7 @@ extension LogReader {
     indexed = nil
     lastLook = nil
     searches = 0
+    wholeBehind = Whole(offset: 0, sequence: 0, salt: 0)
     fileSize = try file.rawSize()
     searchRoom = fileSize
     try passCovered()
@@ -102,9 +103,16 @@ extension LogReader {
 
   mutating func enter(_ header: SegmentHeader, at start: UInt64) throws(LogError) {
     let bytes = try file.bytes(at: start, atLeast: SegmentHeader.size)
+    begin(header, at: start, size: SegmentHeader.declaredSize(bytes) ?? SegmentHeader.size)
+  }
+
+  /// - Parameter size: of the header.
+  mutating func begin(_ header: SegmentHeader, at start: UInt64, size: Int) {
+    // The frame before it was not read.
+    if isInterrupted || header.firstSequence != nextSequence { lastCRC = header.predecessor?.lastCRC ?? 0 }
     segment = header
     segmentStart = start
-    offset = start + UInt64(SegmentHeader.declaredSize(bytes) ?? SegmentHeader.size)
+    offset = start + UInt64(size)
     nextSequence = header.firstSequence
     isInterrupted = false
     settled = nil
@@ -199,7 +207,7 @@ extension LogReader {
 
   func openIfThere(_ name: SegmentFileName) throws(LogError) -> SegmentFile? {
     do throws(LogError) {
-      return try SegmentFile.open(name, in: log)
+      return try SegmentFile.open(name, in: log, knowing: foundChunks)
     } catch {
       guard error.code == .notFound else { throw error }
       return nil
@@ -291,7 +299,9 @@ extension LogReader {
   mutating func changedFiles() throws(LogError) -> Step? {
     // Nobody works on a log that is damaged so often; a listing for each damage would cost the square of their number.
     if readsOneFile || listed > Self.listedMax { return nil }
-    let next = max(file.name.firstSequence, file.index?.lastSequence ?? 0) + 1
+    // How far one without its index reaches is not known; what it gave is no news.
+    let next =
+      if let index = file.index { index.lastSequence + 1 } else { max(file.name.firstSequence + 1, file.indexError == nil ? 0 : nextSequence) }
     let listing = try listing()
     let listed = files[(fileIndex + 1)...]
     // One that reaches further than the current file is among them though it begins in it.
@@ -312,7 +322,7 @@ extension LogReader {
 
   /// A sealed file may stand beside those that it was made of, where that work was interrupted: it is read in their place. One without its index is not: how far
   /// it reaches is not known before.
-  private mutating func passCovered() throws(LogError) {
+  mutating func passCovered() throws(LogError) {
     guard let index = file.index else { return }
     let behind = files[(fileIndex + 1)...]
     let covered = behind.prefix { $0.firstSequence <= index.lastSequence }

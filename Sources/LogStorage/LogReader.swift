@@ -36,10 +36,10 @@ package struct LogReader: ~Copyable {
   var isPassedOver = false
   /// A damaged file that reading has left says that there are frames up to this sequence.
   var claimedBelow: UInt64 = 0
-  /// Where reading has left sealed files: what it comes back for stands behind.
+  /// Where reading has left files: what it comes back for stands behind.
   var left: [SegmentFileName: Bookmark] = [:]
-  /// How far files without their index reach, by their identity.
-  var ends: [[UInt64]: UInt64] = [:]
+  /// Of files that were read for it, by their identity: where whole frames stand, and how long the file was.
+  var runs: [[UInt64]: (size: UInt64, runs: [Run])] = [:]
   /// No other file holds what damage before this sequence takes from the current one.
   var aloneBelow: UInt64 = 0
   /// A file that is read as if it were not there.
@@ -63,12 +63,14 @@ package struct LogReader: ~Copyable {
   static let searchesMax = 16
   /// Bytes of the current file that may still be read because they look like a frame.
   var searchRoom: UInt64 = 0
+  /// What was found last in the current file, behind a chunk that can't be unpacked.
+  var wholeBehind = Whole(offset: 0, sequence: 0, salt: 0)
   /// How many names were listed because of damage. At the end of the log they are listed as often as it is asked for more.
   var listed = 0
-  /// By their identity: with which sequence files go on from a place that was looked for in them.
-  var tried: [[UInt64]: (next: UInt64, found: UInt64?)] = [:]
-  /// How often a place was looked for in one in vain, or because of damage.
-  var failures = 0
+  /// Of those that have lost their index: their chunks.
+  var foundChunks: [[UInt64]: [ChunkEntry]] = [:]
+  /// How often reading went on in another file because of damage.
+  var moves = 0
   private var failure: LogError?
   /// Which actions are wanted: chunks that hold none of them are not unpacked.
   var filter: ActionFilter?
@@ -147,14 +149,14 @@ package struct LogReader: ~Copyable {
     func hasFrame(above sequence: UInt64, at offset: UInt64) -> Bool { frame.sequence > sequence && frame.offset >= offset }
   }
 
-  struct Bookmark {
-    /// Of the file.
-    var identity: [UInt64]
-    var segment: SegmentHeader
-    var segmentStart: UInt64
+  /// A frame, or the beginning of a segment.
+  struct Whole {
     var offset: UInt64
-    var nextSequence: UInt64
-    var lastCRC: UInt32
+    var sequence: UInt64
+    var salt: UInt32
+
+    /// Up to the end of the file there is none.
+    static let none = Whole(offset: .max, sequence: 0, salt: 0)
   }
 
   struct Settled {
@@ -279,11 +281,13 @@ package struct LogReader: ~Copyable {
     return error
   }
 
-  /// Whether `next` goes no further than to this damage, which was returned last. What a sealed file's index says stands in its chunks, too, and the next file
-  /// says where they end. Of a file that is passed over others hold what it held.
+  /// Whether `next` goes no further than to this damage, which was returned last. What a sealed file's index says stands in its chunks, too, and the next file, or
+  /// another one that is come back for, says where they end. Of a file that is passed over others hold what it held.
   package func stopsReaders(_ damage: Damage) -> Bool {
     if isPassedOver { return false }
-    return if damage.cause == .sealedIndex, case .header = later { false } else { true }
+    guard damage.cause == .sealedIndex else { return true }
+    if case .header = later { return false }
+    return nextSequence >= claimedBelow
   }
 
   /// The next frame, or the next damage, behind which it then goes on; `nil` at the end, see `ending`.
@@ -298,7 +302,7 @@ package struct LogReader: ~Copyable {
         return .frame(found)
       }
       if let action = nextPlainAction() { return .frame(action) }
-      let (next, crc) = (nextSequence, isInterrupted ? nil : lastCRC)
+      let (next, crc) = (nextSequence, crcBefore)
       switch try step() {
       case .item(.damage(let damage)): return .damage(try passedOver(damage, next: next, lastCRC: crc))
       case .item(let item): return item

@@ -15,7 +15,7 @@ struct SegmentFile: ~Copyable {
   let index: SealedIndex?
   /// Why a sealed file has no `index`: its chunks were then found by going from one to the next.
   let indexError: LogError?
-  private let chunks: [ChunkEntry]
+  let chunks: [ChunkEntry]
   private var window = ByteBuffer(capacity: Self.windowSize)
   /// So many bytes at the window's start are none of the file's.
   private var unused = 0
@@ -36,8 +36,12 @@ struct SegmentFile: ~Copyable {
   static let windowSize = 1 << 18
 
   /// - Throws: `LogError` if the file can't be read or is of a version that this program does not know; what is damaged is found by reading.
-  /// - Parameter path: where it stands, if it has not got its name yet.
-  static func open(_ name: SegmentFileName, in log: LogDirectory, at path: String? = nil) throws(LogError) -> SegmentFile {
+  /// - Parameters:
+  ///   - path: where it stands, if it has not got its name yet.
+  ///   - known: of files without their index: the chunks that were found, by identity.
+  static func open(
+    _ name: SegmentFileName, in log: LogDirectory, at path: String? = nil, knowing known: [[UInt64]: [ChunkEntry]] = [:]
+  ) throws(LogError) -> SegmentFile {
     let file = try log.fileSystem.open(path ?? log.path(of: name.description), for: .reading)
     let identity = try file.status().identity
     guard name.isSealed else { return SegmentFile(name, identity, file, nil, nil, []) }
@@ -46,7 +50,8 @@ struct SegmentFile: ~Copyable {
       return SegmentFile(name, identity, file, index, nil, index.chunks)
     } catch {
       guard error.code == .corrupt else { throw error }
-      return SegmentFile(name, identity, file, nil, error, try findChunks(in: file))
+      let chunks = if let chunks = known[identity] { chunks } else { try findChunks(in: file) }
+      return SegmentFile(name, identity, file, nil, error, chunks)
     }
   }
 

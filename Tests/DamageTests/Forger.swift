@@ -86,6 +86,20 @@ enum Forger {
     }
   }
 
+  /// A sealed file of such segments, as a compaction makes it.
+  static func sealed(_ segments: some Sequence<(header: SegmentHeader, bytes: [UInt8], frames: [[UInt8]])>) throws -> [UInt8] {
+    var file = ByteBuffer()
+    var sealer = Sealer(level: 1)
+    for (header, bytes, frames) in segments {
+      try bytes.withRawBytes { bytes throws(LogError) in try sealer.append(header, bytes: bytes, to: &file) }
+      for frame in frames {
+        try frame.withRawBytes { bytes throws(LogError) in try sealer.append(FrameHeader(unchecked: bytes), frame: bytes, to: &file) }
+      }
+    }
+    try sealer.finish(checkpoint: try KnownLog.of(.raw).checkpoints[9]!.payload(), to: &file)
+    return Array(file.bytes)
+  }
+
   /// A sealed file of segments that hold anything, whose index says what they say of themselves.
   static func sealed(_ segments: [(header: SegmentHeader, bytes: [UInt8])], lastSequence: UInt64, lastCRC: UInt32, _ checkpoint: Checkpoint) throws
     -> [UInt8]

@@ -15,19 +15,6 @@ struct LongOverlapTests {
     return disk
   }
 
-  private func sealed(_ segments: some Sequence<(header: SegmentHeader, bytes: [UInt8], frames: [[UInt8]])>) throws -> [UInt8] {
-    var file = ByteBuffer()
-    var sealer = Sealer(level: 1)
-    for (header, bytes, frames) in segments {
-      try bytes.withRawBytes { bytes throws(LogError) in try sealer.append(header, bytes: bytes, to: &file) }
-      for frame in frames {
-        try frame.withRawBytes { bytes throws(LogError) in try sealer.append(FrameHeader(unchecked: bytes), frame: bytes, to: &file) }
-      }
-    }
-    try sealer.finish(checkpoint: try known.checkpoints[9]!.payload(), to: &file)
-    return Array(file.bytes)
-  }
-
   private func sequences(_ disk: MemoryDisk) throws -> [UInt64] {
     var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id, goesBehindTail: true)
     var sequences: [UInt64] = []
@@ -39,7 +26,7 @@ struct LongOverlapTests {
   /// says that the frames there were on stable storage: the sealed one does.
   @Test func aDamagedRawOneBesideADamagedSealedOne() throws {
     let all = Forger.segments([Array(repeating: 200_000, count: 8)], unsynced: .max)
-    let wideBytes = try sealed(all)
+    let wideBytes = try Forger.sealed(all)
     let chunks = sealedChunks(wideBytes)
     let raw = all[0].bytes + all[0].frames.flatMap { $0 }
     try #require(chunks.count > 4)
@@ -60,8 +47,8 @@ struct LongOverlapTests {
   /// The wide one ends inside its second segment; of the small one that holds that segment the first chunk is lost, which the wide one has.
   @Test func aSmallOneThatHasLostItsFirstChunk() throws {
     let all = Forger.segments([[100], Array(repeating: 200_000, count: 8)])
-    let wideBytes = try sealed(all)
-    let small = try sealed(all[1...])
+    let wideBytes = try Forger.sealed(all)
+    let small = try Forger.sealed(all[1...])
     let (chunks, smallChunks) = (sealedChunks(wideBytes), sealedChunks(small))
     try #require(chunks.count > 4 && smallChunks.count > 3)
     for cut in 2..<chunks.count {
@@ -77,11 +64,13 @@ struct LongOverlapTests {
   /// Reading comes back to the wide one again and again, and goes on there where it left it.
   @Test func eachSecondSmallOneBesideAWideOneWithoutItsIndex() throws {
     let all = Forger.segments(Array(repeating: [1000], count: 120))
-    var wideBytes = try sealed(all)
+    var wideBytes = try Forger.sealed(all)
     wideBytes[wideBytes.count - 1] ^= 1
     let disk = try emptyDisk()
     disk.set(known.path(wide), wideBytes)
-    for number in stride(from: 1, to: all.count, by: 2) { disk.set(known.path(UInt64(number), isSealed: true), try sealed(all[number...number])) }
+    for number in stride(from: 1, to: all.count, by: 2) {
+      disk.set(known.path(UInt64(number), isSealed: true), try Forger.sealed(all[number...number]))
+    }
     disk.setHook(nil)
     #expect(try sequences(disk) == Array(0..<120))
     // The chunks are looked up by their headers each time that it is opened.
