@@ -221,6 +221,9 @@ extension LogReader {
     return ignored == nil ? files : files.filter { $0 != ignored }
   }
 
+  /// Of one file; a file that is damaged more often was made to fill the memory.
+  private static let runsMax = 1 << 16
+
   /// Where whole frames stand in a file, which is read once for that.
   private mutating func runs(of name: SegmentFileName, among listing: [SegmentFileName]) throws(LogError) -> [Run] {
     guard let status = try log.fileSystem.status(of: log.path(of: name.description)) else { return [] }
@@ -236,7 +239,7 @@ extension LogReader {
     var found: [Run] = []
     var (isInDoubt, isOpen) = (false, false)
     var damage: Damage?
-    while true {
+    while found.count < Self.runsMax {
       let crc = reader.position == .beforeFile ? nil : reader.crcBefore
       guard let item = try reader.nextItem(), reader.fileIndex == 0 else { break }
       switch item {
