@@ -76,4 +76,86 @@ struct LongOverlapTests {
     // The chunks are looked up by their headers each time that it is opened.
     #expect(disk.counts.reads < 20 * 120, "\(disk.counts)")
   }
+
+  // MARK: Files without their index
+
+  private static let four = Forger.segments(Array(repeating: [1000, 1000, 1000] + Array(repeating: 200_000, count: 3), count: 4))
+
+  private func set(_ disk: MemoryDisk, _ made: [UInt8], _ number: Int, isSealed: Bool, _ change: (inout [UInt8]) -> Void = { _ in }) {
+    var bytes = made
+    change(&bytes)
+    disk.set(known.path(Self.four[number].header.firstSequence, isSealed: isSealed), bytes)
+  }
+
+  private func raw(_ number: Int) -> [UInt8] { Self.four[number].frames.reduce(into: Self.four[number].bytes) { $0 += $1 } }
+
+  /// Where a frame begins in a raw file of its segment.
+  private func start(_ index: Int, of number: Int) -> Int {
+    Self.four[number].frames[..<index].reduce(Self.four[number].bytes.count) { $0 + $1.count }
+  }
+
+  /// Two chunks side by side are lost, and behind them another segment begins.
+  @Test func chunksSideBySideAreFoundElsewhere() throws {
+    let wideBytes = try Forger.sealed(Self.four)
+    let chunks = sealedChunks(wideBytes)
+    let last = try #require(chunks.lastIndex { $0.sequences.upperBound == 6 })
+    let disk = try emptyDisk()
+    set(disk, wideBytes, 0, isSealed: true) {
+      $0[$0.count - 1] ^= 1
+      for chunk in [last - 1, last] { $0[chunks[chunk].start + 40] ^= 1 }
+    }
+    set(disk, raw(0), 0, isSealed: false) { $0[start(2, of: 0) + 100] ^= 1 }
+    #expect(try sequences(disk) == Array(0..<24))
+  }
+
+  /// A segment is missing before it, so that it says itself what stood there.
+  @Test func aFileBehindAGapIsFoundAgain() throws {
+    let third = try Forger.sealed(Self.four[2...2])
+    let fourth = try Forger.sealed(Self.four[3...3])
+    let (chunks, lastChunks) = (sealedChunks(third), sealedChunks(fourth))
+    try #require(chunks.count > 2)
+    let disk = try emptyDisk()
+    set(disk, try Forger.sealed(Self.four[0...0]), 0, isSealed: true)
+    set(disk, third, 2, isSealed: true) {
+      $0[$0.count - 1] ^= 1
+      $0[chunks[1].start] ^= 1
+    }
+    set(disk, Self.four[2].bytes, 2, isSealed: false)
+    set(disk, fourth, 3, isSealed: true) { $0[lastChunks[0].start + 40] ^= 1 }
+    let lost = [chunks[1].sequences, lastChunks[0].sequences].flatMap { Array($0) }
+    #expect(try sequences(disk) == (Array(0..<6) + Array(12..<24)).filter { !lost.contains($0) })
+  }
+
+  /// Its last chunk is lost, and each of the files beside it is damaged elsewhere.
+  @Test func aWideOneWithoutItsEnd() throws {
+    let wideBytes = try Forger.sealed(Self.four)
+    let chunks = sealedChunks(wideBytes)
+    let disk = try emptyDisk()
+    set(disk, wideBytes, 0, isSealed: true) {
+      $0[$0.count - 1] ^= 1
+      $0[chunks[chunks.count - 1].start] ^= 1
+    }
+    for number in 1..<4 { set(disk, raw(number), number, isSealed: false) { $0[start(2, of: number) + 100] ^= 1 } }
+    #expect(try sequences(disk) == Array(0..<24))
+  }
+
+  /// It holds all; the newest one beside it has lost its header, and its last frame. Who reads gets all, and then hears of it.
+  @Test func aWideOneBesideOneWithoutHeader() throws {
+    let disk = try emptyDisk()
+    set(disk, try Forger.sealed(Self.four), 0, isSealed: true) { $0[$0.count - 1] ^= 1 }
+    set(disk, raw(3), 3, isSealed: false) {
+      $0[30] ^= 1
+      $0[$0.count - 30] ^= 1
+    }
+    #expect(try sequences(disk) == Array(0..<24))
+    var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id)
+    var found: [UInt64] = []
+    do throws(LogError) {
+      while let frame = try reader.next() { found.append(frame.sequence) }
+      Issue.record("nothing was said")
+    } catch {
+      #expect(error.code == .corrupt, "\(error)")
+    }
+    #expect(found == Array(0..<24))
+  }
 }
