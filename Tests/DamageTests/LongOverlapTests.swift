@@ -79,7 +79,9 @@ struct LongOverlapTests {
 
   // MARK: Files without their index
 
-  private static let four = Forger.segments(Array(repeating: [1000, 1000, 1000] + Array(repeating: 200_000, count: 3), count: 4))
+  /// In none of them anything says what was on stable storage.
+  private static let four = Forger.segments(
+    Array(repeating: [1000, 1000, 1000] + Array(repeating: 200_000, count: 3), count: 4), unsynced: .max)
 
   private func set(_ disk: MemoryDisk, _ made: [UInt8], _ number: Int, isSealed: Bool, _ change: (inout [UInt8]) -> Void = { _ in }) {
     var bytes = made

@@ -95,7 +95,7 @@ struct SalvageTests {
     disk.set(known.path(0, isSealed: true), bytes)
     disk.update(known.path(0, isSealed: true)) {
       $0[$0.count - 4] ^= 1
-      Forger.store(8, 8, at: sealedChunks(bytes)[0].start + 6, in: &$0)
+      Forger.store(24_000, 8, at: sealedChunks(bytes)[0].start + 6, in: &$0)
     }
     let verification = try KnownLog.sessions(on: disk).verify(KnownLog.id)
     #expect(verification.frames == 10, "\(verification)")
