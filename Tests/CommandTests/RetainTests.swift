@@ -77,11 +77,12 @@ struct RetainTests {
     for number in 1...150 { _ = try bench.file("storage/sessions/old\(number).json", "{}") }
     let script = """
       touch -d '-50 hours' storage/sessions/old*; mkdir again; cp -rp storage again
-      slowly() { exec strace -D -f -qq -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=400000 "$C" "$@"; }
-      slowly retain > out & until [ -s out ]; do kill -0 $! || break; sleep 0.01; done; kill $!; wait $!; echo $?; grep -c ' removed ' out
-      export -f slowly; export CKPROV_STORAGE_DIR=again
-      script -qec "bash -c 'slowly retain > out'" /dev/null < /dev/null
+      bash slowly & until [ -s out ]; do kill -0 $! || break; sleep 0.01; done; kill $!; wait $!; echo $?; grep -c ' removed ' out
+      export CKPROV_STORAGE_DIR=again
+      script -qec 'bash slowly' /dev/null < /dev/null
       """
+    let slowly = #"exec strace -D -f -qq -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=400000 "$C" retain > out"#
+    _ = try bench.file("slowly", slowly)
     let result = try await bench.shell(script)
     let lines = result.text.split(whereSeparator: \.isNewline)
     #expect(lines.prefix(2) == ["143", "64"], "\(result.text) \(result.errors)")
