@@ -144,15 +144,14 @@ extension LogReader {
     let first = file.name.firstSequence
     let next = nextSequence
     damage.sequences = next..<max(next, first)
-    // One that begins before the end of what was read takes the log up again with copies, or follows a file that it was to say the end of.
-    // One that begins with the segment that was read last is that segment, and reaches further.
-    let isSame = first == segment.firstSequence && first < next
-    let passes = first < next ? next + (isSame ? 0 : 1) : 0
-    guard first >= next || first >= segment.firstSequence, let found = try firstFrame(from: UInt64(SegmentHeader.size), notBelow: first),
-      !isSame || found.salt == segment.salt
-    else {
+    // One that begins before the end of what was read takes the log up again with copies, or follows a file that it was to say the end of; unless it holds the
+    // segment that was read last, and reaches further.
+    guard first >= next || first >= segment.firstSequence, let found = try firstFrame(from: UInt64(SegmentHeader.size), notBelow: first) else {
       return damage
     }
+    let isSame = first < next && found.salt == segment.salt
+    guard first != segment.firstSequence || first >= next || isSame else { return damage }
+    let passes = first < next ? next + (isSame ? 0 : 1) : 0
     begin(headerAsNamed(salt: found.salt), at: 0, size: SegmentHeader.size)
     passesBelow = max(passesBelow, passes)
     (offset, nextSequence) = (found.offset, found.sequence)

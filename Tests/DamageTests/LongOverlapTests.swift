@@ -22,6 +22,18 @@ struct LongOverlapTests {
     return sequences
   }
 
+  /// What a reader that stops at damage is given.
+  private func plain(_ disk: MemoryDisk) throws -> ([UInt64], LogError?) {
+    var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id)
+    var found: [UInt64] = []
+    do throws(LogError) {
+      while let frame = try reader.next() { found.append(frame.sequence) }
+    } catch {
+      return (found, error)
+    }
+    return (found, nil)
+  }
+
   /// Of the sealed one a chunk in the middle is lost. The raw one beside it is damaged before that place, behind what a segment is made with, and nothing in it
   /// says that the frames there were on stable storage: the sealed one does.
   @Test func aDamagedRawOneBesideADamagedSealedOne() throws {
@@ -37,10 +49,8 @@ struct LongOverlapTests {
       disk.update(known.path(wide)) { $0[chunks[chunk].start + 40] ^= 1 }
       disk.set(known.path(0), raw)
       disk.update(known.path(0)) { $0[damaged] ^= 1 }
-      var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id)
-      var found: [UInt64] = []
-      while let frame = try reader.next() { found.append(frame.sequence) }
-      #expect(found == Array(0...7), "chunk \(chunk): \(found)")
+      let (found, error) = try plain(disk)
+      #expect(found == Array(0...7) && error == nil, "chunk \(chunk): \(found) \(String(describing: error))")
     }
   }
 
@@ -150,14 +160,39 @@ struct LongOverlapTests {
       $0[$0.count - 30] ^= 1
     }
     #expect(try sequences(disk) == Array(0..<24))
-    var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id)
-    var found: [UInt64] = []
-    do throws(LogError) {
-      while let frame = try reader.next() { found.append(frame.sequence) }
-      Issue.record("nothing was said")
-    } catch {
-      #expect(error.code == .corrupt, "\(error)")
+    let (found, error) = try plain(disk)
+    #expect(found == Array(0..<24) && error?.code == .corrupt, "\(found) \(String(describing: error))")
+  }
+
+  /// It ends in its last segment; of the newest one, which holds that segment, a frame is lost that the wide one has. Who reads gets all, and no error: the
+  /// newest one holds what stood behind the end of the wide one.
+  @Test func aWideOneThatEndsBesideADamagedOne() throws {
+    let all = Forger.segments(Array(repeating: [1000, 1000, 1000] + Array(repeating: 200_000, count: 3), count: 4))
+    let wideBytes = try Forger.sealed(all)
+    let cut = try #require(sealedChunks(wideBytes).first { $0.sequences.contains(22) })
+    let disk = try emptyDisk()
+    set(disk, Array(wideBytes[..<(cut.start + 20)]), 0, isSealed: true)
+    set(disk, all[3].frames.reduce(into: all[3].bytes) { $0 += $1 }, 3, isSealed: false) { $0[start(1, of: 3) + 100] ^= 1 }
+    #expect(try sequences(disk) == Array(0..<24))
+    let (found, error) = try plain(disk)
+    #expect(found == Array(0..<24) && error == nil, "\(found) \(String(describing: error))")
+  }
+
+  /// The header of the second segment is lost in both; what the wide one has of that segment, up to where it is cut, is no other one than what the small one has.
+  @Test func aSegmentGoesOnInASmallOneWithoutItsHeader() throws {
+    let wideBytes = try Forger.sealed(Self.four)
+    let small = try Forger.sealed(Self.four[1...1])
+    let (chunks, smallChunks) = (sealedChunks(wideBytes), sealedChunks(small))
+    let header = try #require(chunks.first { $0.sequences.contains(6) })
+    let cut = try #require(chunks.first { $0.sequences.contains(11) })
+    try #require(header.sequences.upperBound < 11 && cut.sequences.lowerBound == 11 && smallChunks[0].sequences.upperBound < 11)
+    let disk = try emptyDisk()
+    set(disk, Array(wideBytes[..<(cut.start + 20)]), 0, isSealed: true) { $0[header.start + 60] ^= 1 }
+    set(disk, small, 1, isSealed: true) {
+      $0[$0.count - 1] ^= 1
+      $0[smallChunks[0].start] ^= 1
     }
-    #expect(found == Array(0..<24))
+    let lost = header.sequences.clamped(to: smallChunks[0].sequences)
+    #expect(try sequences(disk) == (0..<12).filter { !lost.contains($0) })
   }
 }
