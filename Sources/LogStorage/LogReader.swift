@@ -4,7 +4,8 @@ package import ProvenanceModel
 /// Reads a log frame by frame, from its first frame or from its newest file, and checks each checksum and each link once.
 ///
 /// `next` stops at damage, `nextItem` reports it and goes on behind it; where another file holds what damage takes, both go on there (Format/directory.md). Takes
-/// no lock; writers may append and replace files meanwhile. Not to be shared between threads. Memory: the largest record.
+/// no lock; writers may append and replace files meanwhile. Not to be shared between threads. Memory: the largest record and 1 MiB; beside damage, for each file that
+/// may hold what it takes, its runs of whole frames, 65,536 at most.
 package struct LogReader: ~Copyable {
   package let log: LogDirectory
   let sessionID: SessionID?

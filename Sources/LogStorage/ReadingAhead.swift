@@ -16,7 +16,7 @@ final class ReadingAhead {
   /// To hand over less at a time costs more than reading itself.
   private static let rawSize = 1 << 20
 
-  /// Unchecked: between `start` and `move` only the helper touches it.
+  /// Unchecked: from a start until what it began is moved only the helper touches it.
   private final class Block: @unchecked Sendable {
     var bytes = ByteBuffer(capacity: ReadingAhead.sizeMax)
     var packed = ByteBuffer(capacity: 0)
