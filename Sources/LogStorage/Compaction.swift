@@ -129,6 +129,20 @@ extension LogDirectory {
     return state.ending == .clean && state.checkpoint.summary.end != nil
   }
 
+  /// The chunks that `lz4 -d` does not take; readers do.
+  package func contentDamage() throws(LogError) -> [Damage] {
+    var damages: [Damage] = []
+    for name in try segments() where name.isSealed {
+      do throws(LogError) {
+        damages += try SegmentFile.open(name, in: self).contentDamage()
+      } catch {
+        // Compaction has taken it away meanwhile.
+        guard error.code == .notFound else { throw error }
+      }
+    }
+    return damages
+  }
+
   // MARK: Making a file
 
   /// - Returns: bytes of the new file; `nil` if nothing was replaced: it would be no smaller, or it was overtaken, which is then noted.
@@ -266,6 +280,7 @@ extension LogDirectory {
         tellRead(frame.frameSize)
       }
     }
+    if let damage = try result.file.contentDamage().first { throw LogError(damage, in: path) }
     index.finishChunk()
     if let (chunk, message) = index.differences.first {
       let old = step.files.last { $0.firstSequence <= chunk.firstSequence }

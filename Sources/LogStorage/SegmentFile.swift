@@ -111,6 +111,21 @@ struct SegmentFile: ~Copyable {
     return bytes
   }
 
+  /// The chunks that the index vouches for, and `lz4 -d` does not take: nobody else compares the checksum of what they hold.
+  func contentDamage() throws(LogError) -> [Damage] {
+    var damages: [Damage] = []
+    for (number, chunk) in chunks.enumerated() where index != nil {
+      if try isWhole(chunk, in: file, comparing: .content) { continue }
+      // Who reads finds the others.
+      guard try isWhole(chunk, in: file, comparing: .index) else { continue }
+      let message = "chunk \(number): LZ4's checksum of what it holds is wrong, so that 'lz4 -d' refuses it; 'compact --level 9' makes it anew"
+      let sequences = chunk.firstSequence..<chunk.firstSequence
+      damages.append(
+        Damage(.chunk, message, segment: name.description, offset: chunk.rawOffset, size: UInt64(chunk.rawSize), sequences: sequences))
+    }
+    return damages
+  }
+
   /// The chunk that holds the raw byte at `offset`.
   func chunk(at offset: UInt64) -> ChunkEntry? {
     let number = chunkNumber(at: offset)
@@ -232,7 +247,7 @@ struct SegmentFile: ~Copyable {
       ahead = nil
       let chunk = chunks[nextChunk]
       do throws(LogError) {
-        try window.appendUnpacked(chunk, of: file, packed: &packed, comparesCRC: index != nil)
+        try window.appendUnpacked(chunk, of: file, packed: &packed, comparing: checksums)
       } catch {
         guard error.code == .corrupt else { throw error }
         let end = nextChunk + 1 < chunks.count ? chunks[nextChunk + 1].firstSequence : (index?.lastSequence ?? chunk.firstSequence) + 1
@@ -245,13 +260,27 @@ struct SegmentFile: ~Copyable {
     }
     if run >= Self.runMin, nextChunk < chunks.count {
       let ahead = ahead ?? ReadingAhead(file)
-      ahead.start(unpacking: chunks[nextChunk...].prefix(ReadingAhead.chunkCountMax), comparesCRC: index != nil)
+      ahead.unpack(chunks, from: nextChunk, comparing: checksums)
       self.ahead = ahead
     }
   }
 
+  private var checksums: ChunkChecksums { index == nil ? .content : .index }
+
   /// Who has read on so often goes on, as a rule.
   private static let runMin = 3
+}
+
+private func isWhole(_ chunk: ChunkEntry, in file: any File, comparing checksums: ChunkChecksums) throws(LogError) -> Bool {
+  var bytes = ByteBuffer()
+  var packed = ByteBuffer()
+  do throws(LogError) {
+    try bytes.appendUnpacked(chunk, of: file, packed: &packed, comparing: checksums)
+    return true
+  } catch {
+    guard error.code == .corrupt else { throw error }
+    return false
+  }
 }
 
 private func readIndex(of file: any File) throws(LogError) -> SealedIndex {
@@ -350,16 +379,9 @@ private struct ChunkSearch {
   mutating func isWhole(_ chunk: ChunkEntry) throws(LogError) -> Bool {
     let cost = UInt64(chunk.fileSize + chunk.rawSize)
     guard cost <= unpackedBytesLeft else { return true }
-    var bytes = ByteBuffer()
-    var packed = ByteBuffer()
-    do throws(LogError) {
-      try bytes.appendUnpacked(chunk, of: file, packed: &packed, comparesCRC: false)
-      return true
-    } catch {
-      guard error.code == .corrupt else { throw error }
-      unpackedBytesLeft -= cost
-      return false
-    }
+    let isWhole = try LogStorage.isWhole(chunk, in: file, comparing: .content)
+    if !isWhole { unpackedBytesLeft -= cost }
+    return isWhole
   }
 
   /// Where the next of these bytes begin, if they do, before `end`. Holes are passed over.

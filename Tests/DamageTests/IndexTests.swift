@@ -59,6 +59,32 @@ struct IndexTests {
     #expect(try verify(KnownLog.of(layout).disk(), isDeep: true).problems.isEmpty)
   }
 
+  /// LZ4's own checksum of a chunk, which `lz4 -d` compares: the index vouches for the chunk as it stands there, and each frame for itself.
+  @Test func aForgedChecksumInAChunkIsNamedByADeepLook() throws {
+    let known = KnownLog.of(.allSealed)
+    for file in known.files {
+      for (number, chunk) in sealedChunks(file.bytes).enumerated() {
+        let disk = known.disk()
+        disk.update(known.path(file.name)) { bytes in
+          bytes[chunk.end - 1] ^= 1
+          let crc = bytes[chunk.start..<chunk.end].withUnsafeBytes { crc32c(0, $0) }
+          Forger.store(UInt64(crc), 4, at: sealedIndexStart(file.bytes) + 8 + number * 64 + 56, in: &bytes)
+          Forger.sealIndex(from: sealedIndexStart(file.bytes) + 8, in: &bytes)
+        }
+        let plain = try verify(disk)
+        #expect(plain.problems.isEmpty && plain.actions == 8, "\(file.name), chunk \(number): \(plain.problems)")
+        let deep = try verify(disk, isDeep: true)
+        #expect(deep.problems.map(\.cause) == [.chunk] && deep.problems[0].segment == file.name.description, "\(number): \(deep.problems)")
+        #expect(deep.actions == 8 && deep.problems[0].framesLost == 0 && !deep.stopsReaders)
+        let log = KnownLog.log(on: disk)
+        #expect(throws: LogError.self) { try log.compact(KnownLog.id) }
+        _ = try log.compact(KnownLog.id, CompactionRules(level: 9))
+        let mended = try verify(disk, isDeep: true)
+        #expect(mended.problems.isEmpty && mended.actions == 8, "\(number): \(mended.problems)")
+      }
+    }
+  }
+
   /// It gets the next seq from there who goes on behind a file.
   @Test func aForgedTrailerAndClosingCheckpointAreNamedAndMadeRight() throws {
     let known = KnownLog.of(.allSealed)

@@ -192,7 +192,7 @@ private struct Salvage: ~Copyable {
         payload = Array(try reader.payload)
         bytes += UInt64(frame.frameSize)
         let isKept = try isKept(frame)
-        if saltOfNamed != reader.currentSegment.header.salt, let damage = reader.firstSeqDamage(frame, nextSeq: nextSeq) {
+        if let damage = reader.firstSeqDamage(frame, nextSeq: nextSeq), saltOfNamed != reader.currentSegment.header.salt {
           saltOfNamed = reader.currentSegment.header.salt
           result.note(damage)
         }

@@ -57,7 +57,8 @@ extension SessionsDirectory {
   /// behind damage.
   ///
   /// - Parameters:
-  ///   - isDeep: each action is checked for the form that Format/record.md prescribes, the times in indexes too, and the view, if there is one, byte for byte.
+  ///   - isDeep: each action is checked for the form that Format/record.md prescribes, the times in indexes too, LZ4's own
+  ///     checksums, and the view, if there is one, byte for byte.
   ///   - progress: gets how many bytes of frames were read.
   /// - Throws: `LogError` if it cannot be read: `notFound`, `unsupportedVersion`, `noPermission`, `io`.
   package func verify(_ id: SessionID, isDeep: Bool = false, progress: (UInt64) -> Void = { _ in }) throws(LogError) -> Verification {
@@ -82,6 +83,7 @@ extension SessionsDirectory {
         // Compaction has taken them away meanwhile.
       }
     }
+    if isDeep { for damage in try log(of: id).contentDamage() { verifier.take(damage, stopsReaders: false) } }
     if isDeep, !verifier.result.stopsReaders, let header = verifier.summary.header { try verifier.compareView(of: header, in: self) }
     return verifier.result
   }
@@ -151,7 +153,7 @@ private struct Verifier {
         Damage(cause, error.message, segment: place.segment, offset: place.offset, sequences: frame.sequence..<frame.sequence + 1),
         stopsReaders: cause == .record)
     }
-    if canCompare, saltOfNamed != reader.currentSegment.header.salt, let damage = reader.firstSeqDamage(frame, nextSeq: summary.summary.nextSeq) {
+    if canCompare, let damage = reader.firstSeqDamage(frame, nextSeq: summary.summary.nextSeq), saltOfNamed != reader.currentSegment.header.salt {
       saltOfNamed = reader.currentSegment.header.salt
       result.note(damage, stopsReaders: false)
     }
