@@ -59,13 +59,16 @@ package struct DiskFileSystem: FileSystem {
 
   package func renameToNew(_ path: String, to target: String) throws(LogError) -> Bool {
     if ckprov_rename_noreplace(path, target) == 0 { return true }
-    guard errno == EEXIST else { throw failure("cannot rename this to '\(target)'", path) }
+    guard errno == EEXIST else { throw failure("cannot rename this to '\(target)'\(Self.remedy)", path) }
     return false
   }
 
   package func exchange(_ path: String, with other: String) throws(LogError) {
-    guard ckprov_rename_exchange(path, other) == 0 else { throw failure("cannot exchange this with '\(other)'", path) }
+    guard ckprov_rename_exchange(path, other) == 0 else { throw failure("cannot exchange this with '\(other)'\(Self.remedy)", path) }
   }
+
+  /// Of what `renameat2` does beyond `rename`: of an error that it gives.
+  private static var remedy: String { errno == EINVAL ? ", which this file system does not know; keep the storage directory on another one" : "" }
 
   package func remove(_ path: String) throws(LogError) {
     guard unlink(path) == 0 else { throw failure("cannot remove this", path) }

@@ -265,7 +265,11 @@ package final class LogLock: Sendable {
     guard try isThere() else { throw LogError(.notFound, "the log was removed meanwhile", path: log.path) }
   }
 
-  private func isThere() throws(LogError) -> Bool { try fileSystem.status(of: path)?.identity == identity }
+  /// Behind a symbolic link that took the log's place meanwhile nobody finds what is written.
+  private func isThere() throws(LogError) -> Bool {
+    guard try fileSystem.status(of: parentDirectory(path))?.kind == .directory else { return false }
+    return try fileSystem.status(of: path)?.identity == identity
+  }
 
   /// Whether it still keeps others away: not if its file was removed, or the log's directory.
   /// - Throws: `LogError` `notFound` if it does not.

@@ -73,7 +73,7 @@ public struct SessionStore: Sendable {
     let headers = [String: SessionHeader](uniqueKeysWithValues: found.compactMap { entry in entry.session.map { (entry.name, $0.header) } })
     found += readEach(jsonFiles, { progress(logs.count + $0, count) }) { name -> Entry? in
       // A view is listed as its log; it stands for one that cannot be read.
-      if let header = headers[name], (try? directory.isView(directory.legacyPath(name), of: header)) == true { return nil }
+      if let header = headers[name], (try? directory.jsonKind(of: header.sessionID, header)) != .another { return nil }
       return try? legacyEntry(name)
     }.compactMap { $0 }
     // Entries are large, and moved but once.

@@ -15,7 +15,7 @@ struct CompactCommand: ParsableCommand {
         ckprov-log compact
         ckprov-log compact --level 9 1e192fa4
 
-      Exit codes: 0 done, nothing to do, or a writer went on meanwhile; 65 a log is damaged, and was left as it is; 75 another process compacts this session.
+      Exit codes: 0 done, nothing to do, or a writer went on meanwhile; 65 what it had to read is damaged, and was left as it is ('verify' reads all); 75 another process compacts this session.
       """)
 
   @OptionGroup var storage: StorageOptions

@@ -56,8 +56,17 @@ struct ProjectCommand: ParsableCommand {
   private func project(_ id: SessionID) throws(LogError) {
     let directory = storage.store.directory
     var projection = try SessionProjection.open(directory.log(of: id), of: id)
+    try write(&projection, of: id)
+    // Beside damage nobody goes on.
     noteDoubt(id, bytes: projection.bytesInDoubt)
-    if write { return try directory.writeView(&projection) }
+  }
+
+  private func write(_ projection: inout SessionProjection, of id: SessionID) throws(LogError) {
+    let directory = storage.store.directory
+    if write {
+      if let aside = try directory.writeView(&projection) { note("session \(id): the view that stood there is damaged, and is now \(aside)") }
+      return
+    }
     if let file = output.file {
       try directory.checkMayReplace(file, by: projection.session)
       let progress = Progress("actions printed")

@@ -9,7 +9,7 @@ struct VerifyCommand: ParsableCommand {
     abstract: "Reads everything and says what it found.",
     discussion: """
       Checks every checksum, every link from file to file, every checkpoint and every index, and goes on behind damage: each problem is listed with file, offset, \
-      sequences and cause. --deep also checks the form of each record, the times in indexes, and views byte for byte. --json prints one JSON object a session and line (Format/reports.md).
+      sequences and cause. --deep also checks the form of each record, the times in indexes, what only 'lz4 -d' needs, and views byte for byte. --json prints one JSON object a session and line (Format/reports.md).
 
       Examples:
         ckprov-log verify

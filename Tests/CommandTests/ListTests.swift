@@ -110,7 +110,7 @@ struct ListTests {
     _ = try await bench.record("s1", [action("a")])
     #expect(try json(await bench.run("list", "--json").output).elements.count == 1)
     // Its name, but another session.
-    try DiskFileSystem().write(Array(#"{"session_id":"s1","started_at":"2000-01-01T00:00:00.000000Z"}"#.utf8), to: bench.viewPath("s1"))
+    try DiskFileSystem().write(Array(#"{"session_id":"s1","urn":"u","started_at":"2000-01-01T00:00:00.000000Z"}"#.utf8), to: bench.viewPath("s1"))
     #expect(try json(await bench.run("list", "--json").output).elements.count == 2)
   }
 

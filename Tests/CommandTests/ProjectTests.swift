@@ -86,11 +86,13 @@ struct ProjectTests {
     let projected = try await bench.run("project", "s1").output
     #expect(try bench.bytes(bench.viewPath("s1")) == projected)
     // Another session's file is left alone.
-    try DiskFileSystem().write(Array("{}".utf8), to: bench.viewPath("s1"))
+    _ = try await bench.record("s2", [action("b")])
+    let other = try bench.bytes(bench.viewPath("s2"))
+    try DiskFileSystem().write(other, to: bench.viewPath("s1"))
     let refused = try await bench.run("project", "s1", "--write")
     #expect(
       refused.status == 73 && refused.errors.contains("s1.json: the JSON of another session stands here; move it away"), "\(refused.errors)")
-    #expect(try bench.bytes(bench.viewPath("s1")) == Array("{}".utf8))
+    #expect(try bench.bytes(bench.viewPath("s1")) == other)
   }
 
   @Test func livingSession() async throws {

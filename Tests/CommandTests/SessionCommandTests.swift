@@ -30,6 +30,18 @@ struct SessionCommandTests {
     #expect(try await bench.outcome("s1") == "-aborted")
   }
 
+  /// Killed between its end and its view: it has ended, and cklib would not see it.
+  @Test func closeMakesAMissingView() async throws {
+    try #require(await bench.record("s1", [action("1")]).status == 0)
+    let view = try bench.bytes(bench.viewPath("s1"))
+    try DiskFileSystem().remove(bench.viewPath("s1"))
+    let result = try await bench.run("close", "s1")
+    #expect(result.status == 0 && result.errors.hasSuffix("its view was missing, and is made\n"), "\(result.errors)")
+    #expect(try bench.bytes(bench.viewPath("s1")) == view)
+    let again = try await bench.run("close", "s1")
+    #expect(again.status == 0 && again.errors.hasSuffix("has ended already: complete\n"), "\(again.errors)")
+  }
+
   @Test func whatClosesNothing() async throws {
     try await bench.makeLegacy("legacy", [action("1")])
     let legacy = try await bench.run("close", "legacy")

@@ -100,6 +100,19 @@ extension OneAtATime {
       }
     }
 
+    /// Moved elsewhere, and a link put in its place: readers follow none, so nobody would find what is written behind it.
+    @Test(arguments: ["power", "process"])
+    func aLinkInThePlaceOfALog(_ durability: String) async throws {
+      let command = try Command()
+      var session = KnownSession(id: "s")
+      var plan = KnownSession.Plan(
+        notes: (0..<9).map { _ in session.newNote(size: 3000) }, waitsForEach: true, options: ["--durability", durability, "--segment-size", "8K"])
+      plan.closes = false
+      plan.meanwhile = (4, { try await shell(#"cd "$1"; mv s.log ../moved; ln -s ../moved s.log"#, command.sessions) })
+      let attempt = try await session.record(command, plan)
+      #expect(attempt.status == 74 && attempt.errors.contains("another program has removed this"), "\(attempt.status) \(attempt.errors)")
+    }
+
     /// Few open files are allowed: fewer than anything can run with, then fewer than a session needs.
     @Test func openFileLimit() async throws {
       let command = try Command()

@@ -72,8 +72,8 @@ struct CloseTests {
       let prov = try ProvChain(storageDirectory: "/k", label: "l", kernelURN: "ckp://Kernel#K:v1.0", retentionHours: nil, options: options)
       for _ in 0..<count { try prov.recordAction(action()) }
       try prov.close()
-      // With `power` a sync, too, and a look at the lock.
-      calls.append(counter.withLock { $0 } - count * (durability == .power ? 3 : 1))
+      // With `power` a sync, too, and a look at the log and its lock.
+      calls.append(counter.withLock { $0 } - count * (durability == .power ? 4 : 1))
       #expect(try disk.names(in: prov.logPath).sorted() == ["00000000000000000000.seg", "lock"])
     }
     #expect(calls[0] == calls[1] && calls[1] == calls[2] && calls[0] < 80, "\(calls)")

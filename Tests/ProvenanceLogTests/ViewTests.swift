@@ -208,14 +208,14 @@ struct ViewTests {
     let prov = try storage.resume("a")
     #expect(prov.actionCount == 1)
     #expect(try disk.status(of: prov.filePath) == nil)
-    let aside = try disk.names(in: storage.sessions.path).filter { $0.hasPrefix(".a.json.") && $0.hasSuffix(".aside") }
+    let aside = try asides()
     #expect(aside.count == 1 && storage.notices.all.contains { $0.contains(aside[0]) }, "\(storage.notices.all)")
     #expect(try disk.bytes(of: path(storage.sessions.path, aside[0])) == view)
   }
 
   // MARK: What is not ours
 
-  enum Stranger: CaseIterable { case legacy, otherStart, noJSON, empty, directory, link }
+  enum Stranger: CaseIterable { case legacy, directory, link }
 
   /// Put where the view would be after the session has started: it stays, and costs a notice.
   @Test(arguments: Stranger.allCases)
@@ -226,12 +226,6 @@ struct ViewTests {
     switch stranger {
     case .legacy:
       try disk.write(Array(#"{"session_id":"a","urn":"u","started_at":"2020-01-01T00:00:00.000000Z","actions":[]}"#.utf8), to: prov.filePath)
-    case .otherStart:
-      let json = String(decoding: try storage.project("a").json, as: UTF8.self)
-      let date = prov.session.startedAt.description
-      try disk.write(Array(json.replacing(date, with: "2020" + date.dropFirst(4)).utf8), to: prov.filePath)
-    case .noJSON: try disk.write(Array("{\"session_id\": \"a\",".utf8), to: prov.filePath)
-    case .empty: try disk.write([], to: prov.filePath)
     case .directory: _ = try disk.makeDirectory(prov.filePath)
     case .link: try makeLink(prov.filePath, to: target)
     }
@@ -249,10 +243,69 @@ struct ViewTests {
     #expect(try storage.log("a").segments().count == 2)
   }
 
+  private func asides() throws -> [String] {
+    try disk.names(in: storage.sessions.path).filter { $0.hasPrefix(".a.json.") && $0.hasSuffix(".aside") }
+  }
+
+  enum Rot: CaseIterable { case id, urn, start, noJSON, empty, zeros }
+
+  /// What may have been the view makes way, and is kept; `verify` names it until then.
+  @Test(arguments: Rot.allCases)
+  func aDamagedViewMakesWay(_ rot: Rot) throws {
+    let prov = try start(.always)
+    try prov.close()
+    let view = try disk.bytes(of: prov.filePath)
+    func damage() throws -> [UInt8] {
+      var bytes = view
+      func change(_ word: String) { bytes[bytes.firstRange(of: Array(word.utf8))!.upperBound] ^= 1 }
+      switch rot {
+      case .id: change("\"session_id\": \"")
+      case .urn: change("\"urn\": \"ckp://")
+      case .start: change("\"started_at\": \"20")
+      case .noJSON: bytes = Array("{\"session_id\": \"a\",".utf8)
+      case .empty: bytes = []
+      case .zeros: bytes = Array(repeating: 0, count: 5000)
+      }
+      try disk.write(bytes, to: prov.filePath)
+      return bytes
+    }
+    // Written anew; taken up again, and closed; gone with its log.
+    var damaged = [try damage()]
+    let found = try storage.sessions.verify(prov.sessionID, isDeep: true).problems
+    #expect(found.map(\.cause) == [.view] && found[0].message.contains("project a --write"), "\(found)")
+    #expect(try storage.store.listSessions().count == 1)
+    let aside = try #require(try storage.sessions.writeView(of: prov.sessionID))
+    #expect(try disk.bytes(of: aside) == damaged[0] && disk.bytes(of: prov.filePath) == view)
+    #expect(try storage.sessions.verify(prov.sessionID, isDeep: true).problems.isEmpty)
+    damaged.append(try damage())
+    #expect(try prov.recordAction(action()).seq == 2)
+    #expect(try storage.notices.all.count == 1 && asides().count == 2, "\(storage.notices.all)")
+    damaged.append(try damage())
+    try prov.close()
+    #expect(try viewIsProjection(prov) && storage.notices.all.count == 2 && asides().count == 3, "\(storage.notices.all)")
+    damaged.append(try damage())
+    try storage.sessions.remove(prov.sessionID)
+    #expect(try storage.store.listSessions().isEmpty && disk.status(of: prov.filePath) == nil)
+    #expect(try Set(asides().map { try disk.bytes(of: path(storage.sessions.path, $0)) }) == Set(damaged) && asides().count == 4)
+  }
+
+  @Test func eachFlippedBitOfAViewIsNamed() throws {
+    let prov = try start(.always)
+    try prov.close()
+    let view = try disk.bytes(of: prov.filePath)
+    for bit in 0..<view.count * 8 {
+      var bytes = view
+      bytes[bit / 8] ^= 1 << UInt8(bit % 8)
+      try disk.write(bytes, to: prov.filePath)
+      #expect(try storage.sessions.verify(prov.sessionID, isDeep: true).problems.map(\.cause) == [.view], "bit \(bit)")
+    }
+  }
+
   @Test func legacySessionHidesNoLog() throws {
     let prov = try start(.never)
     let json = String(decoding: try storage.project("a").json, as: UTF8.self)
     let legacy = json.replacing("a test", with: "legacy").replacing(prov.session.startedAt.description, with: "2020-01-01T00:00:00.000000Z")
+      .replacing(prov.session.urn.description, with: "ckp://Action#Test/session-1")
     try disk.write(Array(legacy.utf8), to: prov.filePath)
     #expect(try storage.store.getSession("a").label == "a test")
     #expect(try storage.store.listSessions().map(\.label) == ["a test", "legacy"])

@@ -231,7 +231,6 @@ extension SessionsDirectory {
 
   /// A view that outlived its log would look like a session.
   private func takeView(of id: SessionID, _ session: KnownSession) throws(LogError) {
-    guard try fileSystem.status(of: viewPath(id))?.kind == .file else { return }
     switch try fate(ofViewOf: id, session) {
     case .removed: try fileSystem.remove(viewPath(id))
     case .setAside: try fileSystem.rename(viewPath(id), to: asidePath("\(id).json", "aside"))
@@ -242,15 +241,15 @@ extension SessionsDirectory {
   private enum ViewFate { case removed, setAside, left }
 
   /// What becomes of the JSON beside a log that goes. What may be all that is left of the session is set aside: a view that holds more than its log, or one
-  /// that is not known to be the view, since nothing in the log is whole that says so.
+  /// that is not known to be the view, since it is damaged itself, or nothing in the log is whole that says so.
   private func fate(ofViewOf id: SessionID, _ session: KnownSession) throws(LogError) -> ViewFate {
     switch try jsonKind(of: id, session.header) {
     case .view:
       // What the log has lost at its end may be there.
       let holdsMore = if let state = session.state { try viewHoldsMore(than: state) } else { true }
       return holdsMore ? .setAside : .removed
-    case .claimed: return .setAside
-    case .another: return .left
+    case .damaged: return .setAside
+    case .another, .missing, .noFile: return .left
     }
   }
 

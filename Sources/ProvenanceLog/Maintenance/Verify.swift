@@ -243,6 +243,16 @@ private struct Verifier {
 
   /// A view may be missing or out of date while a session is open; that of a closed one is what projecting gives.
   mutating func compareView(of header: SessionHeader, in directory: SessionsDirectory) throws(LogError) {
+    let place =
+      switch try directory.jsonKind(of: id, header) {
+      case .view, .missing: String?.none
+      case .damaged: "the view is damaged where it says what session it is; 'ckprov-log project \(id) --write' sets it aside and makes it anew"
+      case .another: "another session of this id stands where the view is to be; move it away"
+      case .noFile: "what stands where the view is to be is no file; move it away"
+      }
+    if let place {
+      return result.note(Damage(.view, place, segment: "\(id).json", offset: 0, sequences: 0..<0), stopsReaders: false)
+    }
     guard summary.summary.end != nil else {
       let session = Checkpoint(header: header, summary: summary.summary)
       // What it holds more may have been recorded since.

@@ -4,55 +4,68 @@ package import LogStorage
 // The view: the Session JSON beside its log, for tools that read the reference's files (Format/directory.md).
 
 extension SessionsDirectory {
-  /// Writes the Session JSON of a log to its place, atomically, with the log's modification time.
+  /// Writes the Session JSON of a log to its place, atomically, with the log's modification time. A damaged view that stands there is renamed to a name that nobody
+  /// sweeps.
   ///
+  /// - Returns: that name.
   /// - Throws: `LogError` `alreadyExists` if a legacy session stands there; `corrupt` if the log is damaged, or has lost what the view that stands there holds: a
   ///   view is never replaced by less.
-  package func writeView(of id: SessionID) throws(LogError) {
+  @discardableResult
+  package func writeView(of id: SessionID) throws(LogError) -> String? {
     var projection = try SessionProjection.open(log(of: id), of: id)
-    try writeView(&projection)
+    return try writeView(&projection)
   }
 
   /// The same for a projection of which nothing was read yet.
-  package func writeView(_ projection: inout SessionProjection) throws(LogError) {
+  @discardableResult
+  package func writeView(_ projection: inout SessionProjection) throws(LogError) -> String? {
     let id = projection.header.sessionID
     let log = log(of: id)
+    var aside: String?
+    if try jsonKind(of: id, projection.header) == .damaged {
+      aside = try setViewAside(of: projection.header)
+      try fileSystem.syncDirectory(path)
+    }
     do throws(LogError) { try checkIsFreeOrView(viewPath(id), of: projection.session) } catch {
       // What it holds more may have been recorded since.
       guard error.code == .corrupt, projection.damage == nil, let now = try? log.state(of: id).checkpoint.summary,
         now.isFurther(than: projection.summary)
       else { throw error }
-      return try writeView(of: id)
+      return try writeView(of: id) ?? aside
     }
     try writeProjection(&projection, to: viewPath(id), in: fileSystem, modified: try log.modified())
     // Closed meanwhile, by a writer whose view this one has replaced.
     if let now = try? log.closedState(of: id)?.checkpoint.summary, now.end != projection.summary.end || now.isFurther(than: projection.summary) {
-      return try writeView(of: id)
+      return try writeView(of: id) ?? aside
     }
     // Removed meanwhile: a removal looks for the view once more behind the log's new name, so it has not seen this one, or will see it.
     if try fileSystem.status(of: log.path) == nil { try removeView(of: projection.header) }
+    return aside
+  }
+
+  /// Writes the view of a session that has ended where there is none, since its close was interrupted; not of one that is too long for a view at close.
+  /// - Returns: whether it did.
+  package func makeMissingView(of id: SessionID) throws(LogError) -> Bool {
+    guard try fileSystem.status(of: viewPath(id)) == nil, case .upTo(let size) = ProvChain.View.automatic, try log(of: id).rawSize() <= size
+    else { return false }
+    try writeView(of: id)
+    return true
   }
 
   /// Removes the JSON file of this session if it is its view.
   package func removeView(of header: SessionHeader) throws(LogError) {
-    guard try hasView(header) else { return }
+    guard try jsonKind(of: header.sessionID, header) == .view else { return }
     try fileSystem.remove(viewPath(header.sessionID))
     try fileSystem.syncDirectory(path)
   }
 
-  /// Renames the view of this session, if it has one, to a name that nobody sweeps. The caller syncs the directory.
+  /// Renames the view of this session, if it has one, whole or damaged, to a name that nobody sweeps. The caller syncs the directory.
   /// - Returns: the new name.
   package func setViewAside(of header: SessionHeader) throws(LogError) -> String? {
-    guard try hasView(header) else { return nil }
+    guard [.view, .damaged].contains(try jsonKind(of: header.sessionID, header)) else { return nil }
     let aside = asidePath("\(header.sessionID).json", "aside")
     try fileSystem.rename(viewPath(header.sessionID), to: aside)
     return aside
-  }
-
-  private func hasView(_ header: SessionHeader) throws(LogError) -> Bool {
-    let path = viewPath(header.sessionID)
-    guard try fileSystem.status(of: path)?.kind == .file else { return false }
-    return try isView(path, of: header)
   }
 
   /// Whether this session's view holds what its log does not: the log has lost its end, in a power cut for example.
@@ -66,7 +79,8 @@ extension SessionsDirectory {
 
   /// Whether this session has a view, and it is another one than what projecting gives, byte for byte.
   func viewDiffers(of header: SessionHeader) throws(LogError) -> Bool {
-    guard try hasView(header) else { return false }
+    let kind = try jsonKind(of: header.sessionID, header)
+    guard kind == .view else { return kind == .damaged }
     let view = try fileSystem.open(viewPath(header.sessionID), for: .reading)
     var projection = try SessionProjection.open(log(of: header.sessionID), of: header.sessionID)
     var offset: UInt64 = 0
@@ -94,16 +108,21 @@ extension SessionsDirectory {
   /// What a JSON file beside a log is to it.
   enum JSONKind {
     case view
-    /// It says that it is this session, and the log does not say what that is.
-    case claimed
+    /// It was its view, or may have been: it does not say of itself what a view does, and not what a session of its own would. Or the log does not say what its
+    /// view is.
+    case damaged
+    /// A legacy session in its own right.
     case another
+    /// There is none.
+    case missing
+    case noFile
   }
 
   /// - Parameter header: what the log says of itself, if it does.
   func jsonKind(of id: SessionID, _ header: SessionHeader?) throws(LogError) -> JSONKind {
-    let outline = try ViewOutline(viewPath(id), in: fileSystem)
-    guard let header else { return outline.sessionID == id ? .claimed : .another }
-    return outline.isView(of: header) ? .view : .another
+    guard let status = try fileSystem.status(of: viewPath(id)) else { return .missing }
+    guard status.kind == .file else { return .noFile }
+    return try ViewOutline(viewPath(id), in: fileSystem).kind(beside: id, header)
   }
 
   private func checkIsFreeOrView(_ path: String, of session: Checkpoint?) throws(LogError) {
@@ -174,6 +193,16 @@ struct ViewOutline {
   func isView(of header: SessionHeader) -> Bool {
     members["session_id"] == .string(JSONString(header.sessionID.description)) && members["urn"] == .string(header.urn)
       && members["started_at"] == .string(JSONString(header.startedAt.description))
+  }
+
+  func kind(beside id: SessionID, _ header: SessionHeader?) -> SessionsDirectory.JSONKind {
+    let said = ["session_id", "urn", "started_at"].map { members[$0] }
+    // What damage takes from one of them it leaves of the others.
+    guard said.allSatisfy({ if case .string? = $0 { true } else { false } }) else { return .damaged }
+    guard let header else { return sessionID == id ? .damaged : .another }
+    let expected = [JSONString(id.description), header.urn, JSONString(header.startedAt.description)].map(JSONValue.string)
+    let differences = zip(said, expected).count { $0 != $1 }
+    return differences == 0 ? .view : differences == 1 ? .damaged : .another
   }
 
   func holdsMore(than summary: SessionSummary) throws(LogError) -> Bool {

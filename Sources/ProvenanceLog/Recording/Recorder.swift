@@ -103,9 +103,12 @@ struct Recorder: ~Copyable {
       options.notice("session \(id): \(writer.bytesInDoubt) bytes behind the last whole record are in doubt and were left out")
     }
     do throws(LogError) {
-      if try directory.viewHoldsMore(than: writer.opened), let aside = try directory.setViewAside(of: writer.opened.header) {
+      let isDamaged = try directory.jsonKind(of: id, writer.opened.header) == .damaged
+      let holdsMore = try isDamaged ? false : directory.viewHoldsMore(than: writer.opened)
+      if isDamaged || holdsMore, let aside = try directory.setViewAside(of: writer.opened.header) {
         try directory.fileSystem.syncDirectory(directory.path)
-        options.notice("session \(id) has lost its end: its view holds more than its log, and now stands at \(aside)")
+        let what = isDamaged ? "'s view is damaged" : " has lost its end: its view holds more than its log"
+        options.notice("session \(id)\(what), and now stands at \(aside)")
       } else {
         try directory.removeView(of: writer.opened.header)
       }
@@ -224,7 +227,7 @@ struct Recorder: ~Copyable {
         options.notice("session \(id) is too long for a view at close; 'ckprov-log project \(id) --write' makes it")
         return
       }
-      try directory.writeView(of: id)
+      if let aside = try directory.writeView(of: id) { options.notice("session \(id)'s view was damaged, and now stands at \(aside)") }
     } catch {
       options.notice("session \(id) is closed, but its view could not be written: \(error); 'ckprov-log project \(id) --write' makes it")
     }
@@ -267,7 +270,8 @@ extension LogDirectory {
     } catch {
       // Who compacts it does this, too; and retention may have removed it.
       guard error.code != .locked, error.code != .notFound else { return }
-      options.notice("session \(id): its files could not be sealed: \(error); 'ckprov-log compact \(id)' does it")
+      let remedy = error.code == .corrupt ? "" : "; 'ckprov-log compact \(id)' does it"
+      options.notice("session \(id): its files could not be sealed: \(error)\(remedy)")
     }
   }
 }
