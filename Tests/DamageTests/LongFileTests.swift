@@ -4,7 +4,7 @@ import ProvenanceLog
 import TestSupport
 import Testing
 
-/// A raw file of several MiB, of which the next part is read while one looks at the part before it. Its records are shorter and longer than those parts.
+/// A file of several MiB, of which the next part is read while one looks at the part before it. Its records are shorter and longer than those parts.
 struct LongFileTests {
   private let known = KnownLog.of(.raw)
   private let segment = Forger.segments([
@@ -47,6 +47,35 @@ struct LongFileTests {
         expected += 1
       }
       #expect(expected == segment.frames.count)
+    }
+  }
+
+  /// The same of a sealed one, whose chunks are unpacked ahead: of a damaged chunk nothing else is lost.
+  @Test func eachChunkIsRead() throws {
+    let sealed = try Forger.sealed([segment])
+    let chunks = sealedChunks(sealed)
+    try #require(chunks.count > 20)
+    for damaged in [nil, 0, 2, 3, 4, 5, chunks.count - 2, chunks.count - 1] as [Int?] {
+      let disk = try disk([])
+      try disk.remove(known.path(0))
+      disk.set(known.path(0, isSealed: true), sealed)
+      if let damaged { disk.update(known.path(0, isSealed: true)) { $0[chunks[damaged].start + 60] ^= 1 } }
+      var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id)
+      var expected: UInt64 = 0
+      while let item = try reader.nextItem() {
+        switch item {
+        case .frame(let frame):
+          #expect(frame.sequence == expected)
+          let made = segment.frames[Int(frame.sequence)]
+          let bytes = try reader.frameBytes
+          #expect(crc32c(0, bytes) == made.withUnsafeBytes { crc32c(0, UnsafeRawBufferPointer(rebasing: $0.prefix(bytes.count))) }, "\(expected)")
+          expected += 1
+        case .damage(let damage):
+          #expect(damage.cause == .chunk && damage.sequences == damaged.map { chunks[$0].sequences }, "\(damage)")
+          expected = damage.sequences.upperBound
+        }
+      }
+      #expect(expected == UInt64(segment.frames.count))
     }
   }
 
