@@ -103,7 +103,8 @@ extension LogReader {
   mutating func enterBehindChunk(_ chunk: Damage) throws(LogError) -> Damage {
     let next = nextSequence
     if file.name.firstSequence < next {
-      let isSame = file.index?.chunks.contains { $0.salt == segment.salt } ?? false
+      // One that begins before the segment that was read holds that one, too, and no copies.
+      let isSame = file.name.firstSequence < segment.firstSequence || file.index?.chunks.contains { $0.salt == segment.salt } ?? false
       passesBelow = max(passesBelow, next + (isSame ? 0 : 1))
       nextSequence = file.name.firstSequence
     }
@@ -146,10 +147,8 @@ extension LogReader {
     damage.sequences = next..<max(next, first)
     // One that begins before the end of what was read takes the log up again with copies, or follows a file that it was to say the end of; unless it holds the
     // segment that was read last, and reaches further.
-    guard first >= next || first >= segment.firstSequence, let found = try firstFrame(from: UInt64(SegmentHeader.size), notBelow: first) else {
-      return damage
-    }
-    let isSame = first < next && found.salt == segment.salt
+    guard let found = try firstFrame(from: UInt64(SegmentHeader.size), notBelow: first) else { return damage }
+    let isSame = first < next && (found.salt == segment.salt || first < segment.firstSequence)
     guard first != segment.firstSequence || first >= next || isSame else { return damage }
     let passes = first < next ? next + (isSame ? 0 : 1) : 0
     begin(headerAsNamed(salt: found.salt), at: 0, size: SegmentHeader.size)

@@ -21,7 +21,7 @@ extension LogReader {
       header = try segmentHeader(at: 0)
     } catch {
       guard error.code == .corrupt else { throw error }
-      if let chunk = error.damage, file.name.firstSequence >= nextSequence || file.index != nil && file.name.firstSequence >= segment.firstSequence {
+      if let chunk = error.damage, file.name.firstSequence >= nextSequence || file.index.map({ $0.lastSequence >= nextSequence }) ?? false {
         return .item(.damage(try enterBehindChunk(chunk)))
       }
       let damage = try enterWithoutHeader(error)

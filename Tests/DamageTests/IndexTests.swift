@@ -109,6 +109,24 @@ struct IndexTests {
     try expect(.checkpoint, known.files[1], disk)
   }
 
+  /// What it says decides which view is removed.
+  @Test func aClosingCheckpointOfAnotherSessionIsRefused() throws {
+    let known = KnownLog.of(.allSealed)
+    let disk = known.disk()
+    disk.update(known.path(known.files[1].name)) { bytes in
+      let index = sealedIndexStart(bytes)
+      let id = bytes[index...].firstRange(of: Array("\"session_id\":\"\(KnownLog.id)\"".utf8))!
+      bytes[id.upperBound - 2] ^= 1
+      Forger.sealIndex(from: index + 8, in: &bytes)
+    }
+    do throws(LogError) {
+      _ = try KnownLog.log(on: disk).state(of: KnownLog.id)
+      Issue.record("another session's state was taken for this one's")
+    } catch {
+      #expect(error.code == .corrupt && error.message.contains("the checkpoint is of session"), "\(error)")
+    }
+  }
+
   /// Who resumes says in the next file where the sealed one ends: behind a wrong salt nobody would follow.
   @Test func aForgedSaltIsNotGoneOnBehind() throws {
     let known = KnownLog.of(.allSealed)

@@ -178,6 +178,21 @@ struct LongOverlapTests {
     #expect(found == Array(0..<24) && error == nil, "\(found) \(String(describing: error))")
   }
 
+  /// The small one has lost the header of an earlier segment than the one in which the wide one ends: its index says that it holds that one, too.
+  @Test(arguments: [true, false])
+  func aSegmentGoesOnInAMergedOneWithoutItsHeader(_ hasIndex: Bool) throws {
+    let wideBytes = try Forger.sealed(Self.four)
+    let merged = try Forger.sealed(Self.four[1...2])
+    let cut = try #require(sealedChunks(wideBytes).first { $0.sequences.contains(16) })
+    let disk = try emptyDisk()
+    set(disk, Array(wideBytes[..<(cut.start + 20)]), 0, isSealed: true)
+    set(disk, merged, 1, isSealed: true) {
+      if !hasIndex { $0[$0.count - 1] ^= 1 }
+      $0[sealedChunks(merged)[0].start + 60] ^= 1
+    }
+    #expect(try sequences(disk) == Array(0..<18))
+  }
+
   /// The header of the second segment is lost in both; what the wide one has of that segment, up to where it is cut, is no other one than what the small one has.
   @Test func aSegmentGoesOnInASmallOneWithoutItsHeader() throws {
     let wideBytes = try Forger.sealed(Self.four)
