@@ -149,7 +149,8 @@ extension LogReader {
     // segment that was read last, and reaches further.
     guard let found = try firstFrame(from: UInt64(SegmentHeader.size), notBelow: first) else { return damage }
     let isSame = first < next && (found.salt == segment.salt || first < segment.firstSequence)
-    guard first != segment.firstSequence || first >= next || isSame else { return damage }
+    // What stands behind the place is none of that segment.
+    guard first != segment.firstSequence || isSame || found.sequence >= next else { return damage }
     let passes = first < next ? next + (isSame ? 0 : 1) : 0
     begin(headerAsNamed(salt: found.salt), at: 0, size: SegmentHeader.size)
     passesBelow = max(passesBelow, passes)

@@ -193,6 +193,22 @@ struct LongOverlapTests {
     #expect(try sequences(disk) == Array(0..<18))
   }
 
+  /// Both begin with the segment in which the wide one ends, and of that one the small one has lost all.
+  @Test(arguments: [true, false])
+  func aMergedOneThatHasLostAllOfItsFirstSegment(_ hasIndex: Bool) throws {
+    let wideBytes = try Forger.sealed(Self.four)
+    let merged = try Forger.sealed(Self.four[1...2])
+    let cut = try #require(sealedChunks(wideBytes).first { $0.sequences.contains(10) })
+    let disk = try emptyDisk()
+    set(disk, Array(wideBytes[..<(cut.start + 20)]), 0, isSealed: true)
+    set(disk, merged, 1, isSealed: true) {
+      if !hasIndex { $0[$0.count - 1] ^= 1 }
+      for chunk in sealedChunks(merged) where chunk.sequences.lowerBound < 12 { $0[chunk.start + 60] ^= 1 }
+    }
+    let found = try sequences(disk)
+    #expect(found == Array(0..<cut.sequences.lowerBound) + Array(12..<18), "\(found)")
+  }
+
   /// The header of the second segment is lost in both; what the wide one has of that segment, up to where it is cut, is no other one than what the small one has.
   @Test func aSegmentGoesOnInASmallOneWithoutItsHeader() throws {
     let wideBytes = try Forger.sealed(Self.four)
