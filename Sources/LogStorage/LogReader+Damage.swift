@@ -102,12 +102,6 @@ extension LogReader {
   /// A sealed file whose first chunk, with the header in it, can't be unpacked: the index says what stands in the others, or they do themselves.
   mutating func enterBehindChunk(_ chunk: Damage) throws(LogError) -> Damage {
     let next = nextSequence
-    if file.name.firstSequence < next {
-      // One that begins before the segment that was read holds that one, too, and no copies.
-      let isSame = file.name.firstSequence < segment.firstSequence || file.index?.chunks.contains { $0.salt == segment.salt } ?? false
-      passesBelow = max(passesBelow, next + (isSame ? 0 : 1))
-      nextSequence = file.name.firstSequence
-    }
     segment = headerAsNamed(salt: segment.salt)
     segmentStart = 0
     vouchedBelow = max(vouchedBelow, segment.firstSequence, file.index.map { $0.lastSequence + 1 } ?? 0)
@@ -127,16 +121,22 @@ extension LogReader {
       // Another segment may have begun in it. What stands in the chunks behind it that can't be unpacked is lost with it.
       if wholeBehind.offset < offset { wholeBehind = try firstFrame(from: offset, notBelow: nextSequence) ?? .none }
       if wholeBehind.offset < fileSize {
-        segment.salt = wholeBehind.salt
+        enterSegment(salt: wholeBehind.salt, notBefore: damage.sequences.lowerBound)
         nextSequence = max(nextSequence, wholeBehind.sequence)
       } else if case .header(let next) = later {
         nextSequence = max(nextSequence, next.firstSequence)
       }
       damage.sequences = damage.sequences.lowerBound..<nextSequence
     } else if let next = file.chunk(at: offset), next.salt != 0 {
-      segment.salt = next.salt
+      enterSegment(salt: next.salt, notBefore: damage.sequences.lowerBound)
     }
     return damage
+  }
+
+  /// Of the segment that is read now the header is lost: it begins at this sequence or behind it.
+  private mutating func enterSegment(salt: UInt32, notBefore sequence: UInt64) {
+    if salt != segment.salt { segment.firstSequence = max(segment.firstSequence, sequence) }
+    segment.salt = salt
   }
 
   /// A file whose first bytes are damaged. Its name says where it begins, and a frame's checksums under which salt it was made.
@@ -148,8 +148,9 @@ extension LogReader {
     // One that begins before the end of what was read takes the log up again with copies, or follows a file that it was to say the end of; unless it holds the
     // segment that was read last, and reaches further.
     guard let found = try firstFrame(from: UInt64(SegmentHeader.size), notBelow: first) else { return damage }
-    let isSame = first < next && (found.salt == segment.salt || first < segment.firstSequence)
-    // What stands behind the place is none of that segment.
+    let holdsStart = first < segment.firstSequence || first == segment.firstSequence && found.sequence >= next
+    let isSame = first < next && (found.salt == segment.salt || holdsStart)
+    // What stands before the place is none of that segment.
     guard first != segment.firstSequence || isSame || found.sequence >= next else { return damage }
     let passes = first < next ? next + (isSame ? 0 : 1) : 0
     begin(headerAsNamed(salt: found.salt), at: 0, size: SegmentHeader.size)

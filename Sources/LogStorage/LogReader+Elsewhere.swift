@@ -62,27 +62,35 @@ extension LogReader {
   private static let movesMax = 10_000
 
   /// A sealed file without its index, where the next one begins: that one has what this one holds behind it, or follows it.
-  mutating func leaveFileWithoutIndex() throws(LogError) -> Step? {
+  /// - Parameter isEntering: nothing was read of it yet.
+  mutating func leaveFileWithoutIndex(isEntering: Bool) throws(LogError) -> Step? {
     guard let error = file.indexError, fileIndex + 1 < files.count, nextSequence >= files[fileIndex + 1].firstSequence else { return nil }
     // Of one whose header is damaged it is not known whether it does.
     guard case .header = later else { return nil }
     if position == .atEndOfSealedFile { return try nextFile() }
     // All of it was read.
-    if offset >= fileSize, nextSequence > file.name.firstSequence { return nil }
-    position = nextSequence == file.name.firstSequence ? .behindFile : .atEndOfSealedFile
+    if !isEntering, offset >= fileSize, nextSequence > file.name.firstSequence { return nil }
+    position = isEntering || nextSequence == file.name.firstSequence ? .behindFile : .atEndOfSealedFile
     if !readsOneFile { try claim(among: try listing()) }
-    return .item(.damage(damage(.sealedIndex, "\(error.message); the files behind it are read: \(Self.remedy)")))
+    let message = "\(error.message); the files behind it are read: \(Self.remedy)"
+    return .item(.damage(damage(.sealedIndex, message, at: isEntering ? 0 : offset)))
   }
 
   private static let remedy = "'recover' makes a new log of both, or, where others hold all that this one does, 'compact' sets it aside"
 
-  /// The current file is left: what it holds is to be found, there or elsewhere.
+  /// The current file is left: what it holds is to be found, there or elsewhere, and so is what the sealed ones hold that begin in it.
   private mutating func claim(among listing: [SegmentFileName]) throws(LogError) {
-    let end =
-      if let index = file.index { index.lastSequence + 1 } else {
-        try runs(of: file.name, among: listing).last { goesBehindTail || !$0.isInDoubt }?.end ?? 0
-      }
+    let end = if let index = file.index { index.lastSequence + 1 } else { try reach(of: file.name, among: listing) }
     claimedBelow = max(claimedBelow, end)
+    for name in listing where name.isSealed && file.name.firstSequence <= name.firstSequence && name.firstSequence < claimedBelow {
+      if claimed.insert(name).inserted { claimedBelow = max(claimedBelow, try reach(of: name, among: listing)) }
+    }
+  }
+
+  /// The sequence behind the last one that a file holds, and holds for sure; 0 if none.
+  mutating func reach(of name: SegmentFileName, among listing: [SegmentFileName]) throws(LogError) -> UInt64 {
+    if name.isSealed, let last = try SegmentFile.lastSequence(of: name, in: log) { return last + 1 }
+    return try runs(of: name, among: listing).last { goesBehindTail || !$0.isInDoubt }?.end ?? 0
   }
 
   /// The file that holds the next frame is not there any more, or not known: it may be another one.
@@ -138,6 +146,7 @@ extension LogReader {
     other.listed = listed
     other.moves = moves
     other.claimedBelow = claimedBelow
+    other.claimed = claimed
     other.goesBehindTail = goesBehindTail
     other.isEnteredInside = true
     self = other
@@ -262,7 +271,7 @@ extension LogReader {
   }
 
   /// A reader of that file whose next frame is the one with this sequence, `held`; `nil` if what stands before it there is not what was read here.
-  private func enter(
+  private mutating func enter(
     _ run: Run, of name: SegmentFileName, at sequence: UInt64, _ place: Place, among listing: [SegmentFileName]
   ) throws(LogError) -> LogReader? {
     guard let opened = try openIfThere(name), opened.identity == run.start.identity else { return nil }
@@ -272,7 +281,9 @@ extension LogReader {
     reader.readsOneFile = true
     var mark = run.start
     if let known = left[name], known.identity == mark.identity, mark.nextSequence...sequence ~= known.nextSequence { mark = known }
+    reader.runs = runs
     try reader.enter(at: mark)
+    runs = reader.runs
     while reader.nextSequence < sequence {
       guard case .frame? = try reader.nextItem(), reader.fileIndex == 0 else { return nil }
     }

@@ -15,13 +15,13 @@ extension LogReader {
     searchRoom = fileSize
     try passCovered()
     if try !lookAhead(), !readsOneFile, let step = try enterAnew() { return step }
-    if let step = try leaveFileWithoutIndex() { return step }
+    if let step = try leaveFileWithoutIndex(isEntering: true) { return step }
     let header: SegmentHeader
     do throws(LogError) {
       header = try segmentHeader(at: 0)
     } catch {
       guard error.code == .corrupt else { throw error }
-      if let chunk = error.damage, file.name.firstSequence >= nextSequence || file.index.map({ $0.lastSequence >= nextSequence }) ?? false {
+      if let chunk = error.damage, file.name.firstSequence >= nextSequence {
         return .item(.damage(try enterBehindChunk(chunk)))
       }
       let damage = try enterWithoutHeader(error)
@@ -328,10 +328,14 @@ extension LogReader {
     let covered = behind.prefix { $0.firstSequence <= index.lastSequence }
     guard let name = covered.last else { return }
     // A sealed one holds nothing that does not count.
+    var (furthest, end) = (Int?.none, index.lastSequence + 1)
     for number in covered.indices where files[number].isSealed {
-      guard let last = try SegmentFile.lastSequence(of: files[number], in: log), last > index.lastSequence else { continue }
-      files.removeSubrange(number + 1..<covered.endIndex)
-      files.removeSubrange(covered.startIndex..<number)
+      let reached = try reach(of: files[number], among: files)
+      if reached > end { (furthest, end) = (number, reached) }
+    }
+    if let furthest {
+      files.removeSubrange(furthest + 1..<covered.endIndex)
+      files.removeSubrange(covered.startIndex..<furthest)
       return
     }
     // One that reaches further than the wide one is none that this was made of, and is named; unless the next file says that nothing there counts.

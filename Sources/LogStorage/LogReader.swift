@@ -37,6 +37,8 @@ package struct LogReader: ~Copyable {
   var isPassedOver = false
   /// A damaged file that reading has left says that there are frames up to this sequence.
   var claimedBelow: UInt64 = 0
+  /// Files that were asked for that.
+  var claimed: Set<SegmentFileName> = []
   /// Where reading has left files: what it comes back for stands behind.
   var left: [SegmentFileName: Bookmark] = [:]
   /// Of files that were read for it, by their identity: where whole frames stand, and how long the file was.
@@ -421,7 +423,7 @@ package struct LogReader: ~Copyable {
       return .end(.clean)
     case .inFile, .atEndOfSealedFile: break
     }
-    if let step = try leaveFileWithoutIndex() { return step }
+    if let step = try leaveFileWithoutIndex(isEntering: false) { return step }
     if let filter, offset >= filteredBelow, try !passChunks(filter) { return .end(.clean) }
     let limit = self.limit
     if offset >= limit.offset, limit.isKnown {

@@ -90,8 +90,9 @@ struct LongOverlapTests {
   // MARK: Files without their index
 
   /// In none of them anything says what was on stable storage.
-  private static let four = Forger.segments(
-    Array(repeating: [1000, 1000, 1000] + Array(repeating: 200_000, count: 3), count: 4), unsynced: .max)
+  private static let five = Forger.segments(
+    Array(repeating: [1000, 1000, 1000] + Array(repeating: 200_000, count: 3), count: 5), unsynced: .max)
+  private static let four = Array(five[..<4])
 
   private func set(_ disk: MemoryDisk, _ made: [UInt8], _ number: Int, isSealed: Bool, _ change: (inout [UInt8]) -> Void = { _ in }) {
     var bytes = made
@@ -209,6 +210,19 @@ struct LongOverlapTests {
     #expect(found == Array(0..<cut.sequences.lowerBound) + Array(12..<18), "\(found)")
   }
 
+  /// The same, where nothing of that segment is needed.
+  @Test(arguments: [true, false])
+  func aMergedOneThatHasLostWhatWasRead(_ hasIndex: Bool) throws {
+    let merged = try Forger.sealed(Self.four[1...2])
+    let disk = try emptyDisk()
+    set(disk, try Forger.sealed(Self.four[0...1]), 0, isSealed: true)
+    set(disk, merged, 1, isSealed: true) {
+      if !hasIndex { $0[$0.count - 1] ^= 1 }
+      for chunk in sealedChunks(merged) where chunk.sequences.lowerBound < 12 { $0[chunk.start + 60] ^= 1 }
+    }
+    #expect(try sequences(disk) == Array(0..<18))
+  }
+
   /// The header of the second segment is lost in both; what the wide one has of that segment, up to where it is cut, is no other one than what the small one has.
   @Test func aSegmentGoesOnInASmallOneWithoutItsHeader() throws {
     let wideBytes = try Forger.sealed(Self.four)
@@ -225,5 +239,57 @@ struct LongOverlapTests {
     }
     let lost = header.sequences.clamped(to: smallChunks[0].sequences)
     #expect(try sequences(disk) == (0..<12).filter { !lost.contains($0) })
+  }
+
+  /// Of two that overlap the first is damaged where a third holds what is lost, and no more: the second reaches further.
+  @Test func theOneThatReachesFurtherIsComeBackFor() throws {
+    let first = try Forger.sealed(Self.four[0...1])
+    let second = try Forger.sealed(Self.four[1...3])
+    let damaged = try [first, second].map { try #require(sealedChunks($0).first { $0.sequences.contains(9) }).start }
+    let disk = try emptyDisk()
+    set(disk, first, 0, isSealed: true) { $0[damaged[0] + 60] ^= 1 }
+    set(disk, second, 1, isSealed: true) { $0[damaged[1] + 60] ^= 1 }
+    set(disk, raw(1), 1, isSealed: false)
+    #expect(try sequences(disk) == Array(0..<24))
+  }
+
+  /// How far a sealed one without its index reaches is found out by reading it.
+  @Test func oneWithoutItsIndexReachesFurther() throws {
+    let disk = try emptyDisk()
+    set(disk, try Forger.sealed(Self.four[0...1]), 0, isSealed: true)
+    set(disk, try Forger.sealed(Self.four[1...3]), 1, isSealed: true) { $0[$0.count - 1] ^= 1 }
+    #expect(try sequences(disk) == Array(0..<24))
+    let (found, error) = try plain(disk)
+    #expect(found == Array(0..<12) && error?.damage?.cause == .otherSegment, "\(found) \(String(describing: error))")
+  }
+
+  /// It is passed by at first, since another one begins where it is to be gone on with; nothing was read of it then.
+  @Test func oneWithoutItsIndexIsComeBackFor() throws {
+    let disk = try emptyDisk()
+    set(disk, try Forger.sealed(Self.four[0...1]), 0, isSealed: true)
+    set(disk, try Forger.sealed(Self.four[1...3]), 1, isSealed: true) { $0[$0.count - 1] ^= 1 }
+    set(disk, try Forger.sealed(Self.four[2...2]), 2, isSealed: true)
+    #expect(try sequences(disk) == Array(0..<24))
+    let (found, error) = try plain(disk)
+    #expect(found == Array(0..<24) && error?.damage?.cause == .sealedIndex, "\(found) \(String(describing: error))")
+  }
+
+  /// Where a segment's header is lost, what is read behind it is none of the segment before: another file begins with that one, and has lost its own header.
+  @Test func aSegmentWhoseHeaderWasLost() throws {
+    let (first, second) = (try Forger.sealed(Self.five[1...3]), try Forger.sealed(Self.five[2...4]))
+    let lost = try [(first, 18), (second, 12), (second, 18)].map { bytes, sequence in
+      try #require(sealedChunks(bytes).first { $0.sequences.contains(UInt64(sequence)) })
+    }
+    let disk = try emptyDisk()
+    set(disk, first, 1, isSealed: true) { $0[lost[0].start + 60] ^= 1 }
+    set(disk, second, 2, isSealed: true) { for chunk in lost[1...] { $0[chunk.start + 60] ^= 1 } }
+    #expect(try sequences(disk) == (6..<30).filter { !lost[0].sequences.contains($0) })
+  }
+
+  /// Of several that reach further it is the one that reaches furthest.
+  @Test func theOneThatReachesFurthestIsKept() throws {
+    let disk = try emptyDisk()
+    for (segments, number) in [(0...2, 0), (1...3, 1), (2...4, 2)] { set(disk, try Forger.sealed(Self.five[segments]), number, isSealed: true) }
+    #expect(try sequences(disk) == Array(0..<30))
   }
 }

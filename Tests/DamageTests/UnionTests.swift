@@ -16,7 +16,7 @@ struct UnionTests {
     var parts: [(range: Range<Int>, sequences: Range<UInt64>)]
   }
 
-  private static let segments = Forger.segments(Array(repeating: [60_000, 100, 150_000, 90_000, 200_000, 70_000], count: 4))
+  private static let segments = Forger.segments(Array(repeating: [60_000, 100, 150_000, 90_000, 200_000, 70_000], count: 5))
 
   private static func raw(_ number: Int) -> Made {
     let segment = segments[number]
@@ -37,9 +37,9 @@ struct UnionTests {
     return Made(name: name, bytes: bytes, parts: sealedChunks(bytes).map { ($0.start..<$0.end, $0.sequences) })
   }
 
-  private static let raws = (0..<4).map(raw)
-  private static let narrow = (0..<4).map { sealed($0..<$0 + 1) }
-  private static let wide = [sealed(0..<4), sealed(0..<2), sealed(1..<4)]
+  private static let raws = (0..<5).map(raw)
+  private static let narrow = (0..<5).map { sealed($0..<$0 + 1) }
+  private static let wide = [0..<5, 0..<4, 0..<3, 0..<2, 1..<5, 1..<4, 1..<3, 2..<5, 2..<4, 3..<5].map(sealed)
 
   private static func damage(_ bytes: inout [UInt8], of made: Made, _ random: inout SeededGenerator) -> String {
     let part = made.parts.randomElement(using: &random)!.range
@@ -64,7 +64,10 @@ struct UnionTests {
     var tally = Tally()
     for round in Rounds(quick: 40) {
       var files = [Self.wide.randomElement(using: &random)!]
-      for number in 0..<4 {
+      for made in Self.wide.shuffled(using: &random) where Int.random(in: 0..<3, using: &random) == 0 {
+        if !files.contains(where: { $0.name == made.name }) { files.append(made) }
+      }
+      for number in 0..<5 {
         for made in [Self.raws[number], Self.narrow[number]] where Bool.random(using: &random) && !files.contains(where: { $0.name == made.name }) {
           files.append(made)
         }
@@ -87,9 +90,17 @@ struct UnionTests {
       }
       var reader = try LogReader.open(KnownLog.log(on: disk), of: KnownLog.id, goesBehindTail: true)
       var (found, items): ([UInt64], Int) = ([], 0)
+      var named: Set<UInt64> = []
       while items < 1000, let item = try reader.nextItem() {
         items += 1
-        guard case .frame(let frame) = item else { continue }
+        let frame: FrameHeader
+        switch item {
+        case .frame(let next): frame = next
+        case .damage(let damage):
+          place += "\nbehind \(found.last.map { "\($0)" } ?? "nothing"): \(damage)"
+          named.formUnion(damage.sequences)
+          continue
+        }
         found.append(frame.sequence)
         let index = Self.segments.lastIndex { $0.header.firstSequence <= frame.sequence }!
         let made = Self.segments[index].frames[Int(frame.sequence - Self.segments[index].header.firstSequence)]
@@ -100,6 +111,8 @@ struct UnionTests {
       // Some bits of a sealed file mean nothing: what is read has been compared above.
       let isAll = whole.isSubset(of: found) && zip(found, found.dropFirst()).allSatisfy { $0 < $1 }
       #expect(isAll, "read \(found) of \(whole.sorted()): \(place)")
+      let lost = Set(0..<(found.last ?? 0)).subtracting(found)
+      #expect(lost.isSubset(of: named), "lost \(lost.sorted()), named \(named.sorted()): \(place)")
       tally.add("random files side by side", isAll ? "all that is whole" : "OTHER")
     }
     tally.report("union, seed \(seed)")

@@ -185,7 +185,7 @@ extension SessionsDirectory {
     guard try isFree(log(of: id)) else {
       throw hasLog(id)
     }
-    if try fileSystem.status(of: viewPath(id)) != nil, try !isView(viewPath(id), of: session) {
+    guard try [.missing, .view].contains(jsonKind(of: id, session)) else {
       throw LogError(.alreadyExists, "another session of the same id stands here", path: viewPath(id))
     }
   }

@@ -100,11 +100,6 @@ extension SessionsDirectory {
     return try view.endsAs(session.summary)
   }
 
-  /// Whether the JSON file is this session's view: session_id, urn and started_at are the log's.
-  package func isView(_ path: String, of header: SessionHeader) throws(LogError) -> Bool {
-    try ViewOutline(path, in: fileSystem).isView(of: header)
-  }
-
   /// What a JSON file beside a log is to it.
   enum JSONKind {
     case view
