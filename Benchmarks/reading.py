@@ -6,13 +6,13 @@ from recording import OURS
 
 
 def cases(harness):
-    lines = harness.payloads("typical", harness.options.file_bytes)
+    lines = harness.payloads("typical", harness.options.read_bytes)
     places = {}
     for form in ("raw", "sealed"):
         path = os.path.join(harness.work, "read-" + form)
         os.mkdir(path)
-        # A session that is left open is not compressed, a closed one is.
-        session = harness.record(path, lines, *(["--no-close"] if form == "raw" else []))
+        # A file that is not full is not compressed while its session is open; once that is closed, it is.
+        session = harness.record(path, lines, *(["--no-close", "--segment-size", "1G"] if form == "raw" else []))
         places[form] = (path, session)
     document, kept_lines = (os.path.join(harness.work, name) for name in ("session.json", "session.jsonl"))
     path, session = places["sealed"]

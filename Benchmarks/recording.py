@@ -53,13 +53,18 @@ def one_caller(durability):
 
 
 def callers(harness):
-    """Many at once who each want their action on stable storage: sharing one store (group commit), or each with one of its own."""
+    """Many at once who each want their action on stable storage: sharing one store (group commit), or each with one of its own. And how far the processors go with
+    many sessions: each caller with its own, beside one caller alone."""
     threads = harness.options.threads
     for stores in (1, threads):
         options = {"input": harness.payloads("typical"), "durability": "power", "threads": threads, "duration": harness.options.seconds}
         subjects = [ours(harness, "raw", sessions=stores, **options)]
         subjects += [peer(harness, name, stores=stores, **options) for name in ENGINES]
         yield Case("%d callers, %s" % (threads, "one store" if stores == 1 else "a store each"), "actions_per_second", subjects)
+    options = {"input": harness.payloads("typical"), "durability": "process", "duration": harness.options.seconds}
+    yield Case("process, %d callers, a session each, beside one" % threads, "actions_per_second", [
+        (OURS + "raw, %d sessions" % threads, lambda: harness.bench(form="raw", sessions=threads, threads=threads, **options)),
+        (OURS + "raw, one session", lambda: harness.bench(form="raw", **options))])
 
 
 def syncs(harness):

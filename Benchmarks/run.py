@@ -2,13 +2,13 @@
 """Measures ckprov-log and its peers on the same actions and the same disk, in turn. README.md says what is measured and how to read it."""
 import argparse, contextlib, json, os, signal, statistics, sys, time
 
-import device, machine, maintenance, reading, recording, session_length
+import device, machine, maintenance, reading, recording, resume, session_length
 from harness import HERE, Harness, Skipped
 from payloads import SIZES
 from recording import OURS
 
 GROUPS = {"length": session_length.cases, "process": recording.one_caller("process"), "power": recording.one_caller("power"),
-          "callers": recording.callers, "reading": reading.cases, "maintenance": maintenance.cases, "device": device.cases, "syncs": recording.syncs}
+          "callers": recording.callers, "reading": reading.cases, "resume": resume.cases, "maintenance": maintenance.cases, "device": device.cases, "syncs": recording.syncs}
 
 
 def numbers(result, prefix=""):
@@ -69,7 +69,7 @@ class Table:
         return {"metric": self.case.metric, "first": next(iter(self.rounds)), "subjects": subjects, "skipped": self.skipped, "failed": self.failed}
 
 
-UNITS = {"actions_per_second": ("actions/s", 1), "bytes_per_second": ("MB/s", 1e6), "seconds_per_action": ("us", 1e-6)}
+UNITS = {"actions_per_second": ("actions/s", 1), "bytes_per_second": ("MB/s", 1e6), "seconds_per_action": ("us", 1e-6), "seconds": ("ms", 1e-3)}
 
 
 def print_table(group, name, of):
@@ -100,7 +100,8 @@ def run(harness):
         print("%s: %s" % (title, ", ".join("%s %s" % (key, value) for key, value in values.items())))
     result = {"date": time.strftime("%Y-%m-%d"), "commit": machine.commit(HERE), "machine": about, "calibration": speeds,
               "setting": {"rounds": 0, "seconds": options.seconds, "seed": options.seed, "threads": options.threads,
-                          "payload_bytes": {size: SIZES[size] for size in options.sizes}, "file_bytes": options.file_bytes}, "groups": {}}
+                          "payload_bytes": {size: SIZES[size] for size in options.sizes}, "file_bytes": options.file_bytes,
+                          "read_bytes": options.read_bytes, "longest": options.longest}, "groups": {}}
     tables = {group: [Table(case) for case in GROUPS[group](harness)] for group in options.only}
     said = set()
     for number in range(options.rounds):
@@ -136,11 +137,13 @@ def main():
     parser.add_argument("--seed", type=int, default=1, help="of the actions")
     parser.add_argument("--quick", action="store_true", help="runs everything once and so briefly that the numbers mean nothing")
     options = parser.parse_args()
-    options.sizes, options.threads, options.lengths, options.actions = list(SIZES), 64, [1, 10, 100, 300, 1000], 10
+    options.sizes, options.threads, options.lengths, options.actions = list(SIZES), 64, [1, 10, 100, 1000, 10_000], 10
     options.batches, options.device_counts, options.file_bytes = [1, 1000], (1024, 8192), 32 << 20
+    options.read_bytes, options.longest = 256 << 20, 10_000_000
     if options.quick:
         options.rounds, options.seconds, options.sizes, options.threads, options.lengths, options.actions = 1, 0.02, ["typical"], 8, [1, 10], 3
         options.batches, options.device_counts, options.file_bytes = [1, 10], (16, 64), 1 << 18
+        options.read_bytes, options.longest = 1 << 18, 1000
         if not options.directory and os.path.isdir("/dev/shm"):
             options.directory = "/dev/shm"  # no disk to wait for
     if not os.access(options.command, os.X_OK):

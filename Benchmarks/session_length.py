@@ -27,14 +27,19 @@ class Reference:
 
 
 class Log:
-    """`ckprov-log record --ack`: one line goes in, its seq is waited for. Two switches between processes are in it."""
+    """`ckprov-log record --ack`: one line goes in, its seq is waited for. Two switches between processes are in it.
 
-    def __init__(self, harness, directory, durability):
-        self.program = subprocess.Popen([harness.command, *harness.record_arguments(directory), "--ack", "--durability", durability],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    With the id of a session, and how many actions it has: goes on with it, and leaves it open.
+    """
+
+    def __init__(self, harness, directory, durability, session=None, seq=0):
+        arguments = [*harness.record_arguments(directory), "--ack", "--durability", durability]
+        if session:
+            arguments = ["record", "--storage-dir", directory, "--resume", session, "--no-close", *arguments[-3:]]
+        self.program = subprocess.Popen([harness.command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self.answers = os.fdopen(os.dup(self.program.stdout.fileno()), "rb")
         self.answers.readline()
-        self.seq = 0
+        self.seq = seq
 
     def prepare(self, actions):
         for action in actions:
@@ -87,20 +92,46 @@ def cases(harness):
     with open(harness.payloads("typical"), "rb") as file:
         actions = [json.loads(line) for line in file]
 
+    def timed(subject, n):
+        """The median of a few actions, the first of which is the n-th."""
+        times = []
+        for i in range(n - 1, n - 1 + harness.options.actions):
+            start = time.perf_counter()
+            subject.record(actions[i % len(actions)])
+            times.append(time.perf_counter() - start)
+        subject.end()
+        return {"seconds_per_action": statistics.median(times)}
+
     def measure(make, n):
-        """The median of a few actions that follow the first n - 1."""
         with harness.directory() as path, open(os.devnull, "w") as null, contextlib.redirect_stderr(null):  # cklib prints a line an action
             subject = make(harness, path)
-            of = lambda numbers: (actions[i % len(actions)] for i in numbers)
-            subject.prepare(of(range(n - 1)))
-            times = []
-            for action in of(range(n - 1, n - 1 + harness.options.actions)):
-                start = time.perf_counter()
-                subject.record(action)
-                times.append(time.perf_counter() - start)
-            subject.end()
-        return {"seconds_per_action": statistics.median(times)}
+            subject.prepare(actions[i % len(actions)] for i in range(n - 1))
+            return timed(subject, n)
 
     for n in harness.options.lengths:
         yield Case("n = %s" % format(n, ","), "seconds_per_action",
                    [(name, lambda make=make, n=n: measure(make, n)) for name, make in SUBJECTS.items()])
+
+    long = {}
+
+    def measure_long(durability):
+        """Each time goes on with the same session, which is recorded once."""
+        if not long:
+            long["path"], long["n"] = os.path.join(harness.work, "long"), harness.options.longest
+            os.mkdir(long["path"])
+            program = subprocess.Popen([harness.command, *harness.record_arguments(long["path"]), "--no-close"],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            lines = [json.dumps(action, separators=(",", ":")).encode() + b"\n" for action in actions]
+            whole, rest = divmod(long["n"] - 1, len(lines))
+            for _ in range(whole):
+                program.stdin.write(b"".join(lines))
+            long["session"] = program.communicate(b"".join(lines[:rest]))[0].decode().split()[0]
+            if program.returncode != 0:
+                raise RuntimeError("record ended with %d" % program.returncode)
+        with harness.directory(long["path"]):
+            result = timed(Log(harness, long["path"], durability, long["session"], long["n"] - 1), long["n"])
+        long["n"] += harness.options.actions
+        return result
+
+    yield Case("n = %s" % format(harness.options.longest, ","), "seconds_per_action",
+               [("ckprov-log record, %s" % durability, lambda durability=durability: measure_long(durability)) for durability in ("process", "power")])

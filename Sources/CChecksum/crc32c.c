@@ -1,5 +1,6 @@
 #include "CChecksum.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 // Slicing by eight: table[k][b] is the CRC of byte b followed by k zero bytes.
@@ -31,37 +32,22 @@ uint32_t ckprov_crc32c_portable(uint32_t seed, const void *bytes, size_t size) {
 
 #if defined(__x86_64__)
 
-#include <nmmintrin.h>
+#include <immintrin.h>
 
-// Three streams hide the latency of the crc32 instruction. Their results are joined by shifting a CRC over the zero bytes
-// of a stream, which is a multiplication by a constant in GF(2), kept as four tables of a byte each.
-#define LONG_STREAM 1024
-#define SHORT_STREAM 256
-static uint32_t long_shift[4][256], short_shift[4][256];
+// Three streams hide the latency of the crc32 instruction. Their results are joined by shifting a CRC over the zero bytes that stand for the streams behind it:
+// a multiplication by a power of x, whose product the crc32 instruction reduces again, which shifts it by 33 bits more.
+#define STREAM_MAX 1024
+// Bytes, from which on that pays.
+#define STREAMS_MIN 96
+// shift[i] = x^(64 i - 33), which shifts over 8 i bytes.
+static uint32_t shift[2 * STREAM_MAX / 8 + 1];
 
-static void fill_shift(uint32_t shift[4][256], int stream) {
-  uint32_t of_bit[32];
-  for (int bit = 0; bit < 32; bit++) {
-    uint32_t crc = 1u << bit;
-    for (int i = 0; i < stream * 8; i++) crc = (crc >> 1) ^ (0x82F63B78u & (0u - (crc & 1)));
-    of_bit[bit] = crc;
+__attribute__((constructor)) static void fill_shift(void) {
+  uint32_t power = 0x80000000u;
+  for (int exponent = 0, i = 1; i <= 2 * STREAM_MAX / 8; exponent++) {
+    if (exponent == 64 * i - 33) shift[i++] = power;
+    power = (power >> 1) ^ (0x82F63B78u & (0u - (power & 1)));
   }
-  for (int byte = 0; byte < 4; byte++)
-    for (uint32_t b = 0; b < 256; b++) {
-      uint32_t crc = 0;
-      for (int bit = 0; bit < 8; bit++)
-        if (b >> bit & 1) crc ^= of_bit[byte * 8 + bit];
-      shift[byte][b] = crc;
-    }
-}
-
-__attribute__((constructor)) static void fill_shifts(void) {
-  fill_shift(long_shift, LONG_STREAM);
-  fill_shift(short_shift, SHORT_STREAM);
-}
-
-static inline uint32_t shifted(uint32_t crc, const uint32_t shift[4][256]) {
-  return shift[0][crc & 0xFF] ^ shift[1][crc >> 8 & 0xFF] ^ shift[2][crc >> 16 & 0xFF] ^ shift[3][crc >> 24];
 }
 
 static inline uint64_t load(const uint8_t *p) {
@@ -70,22 +56,32 @@ static inline uint64_t load(const uint8_t *p) {
   return word;
 }
 
-__attribute__((target("sse4.2"))) static inline uint64_t three_streams(uint64_t a, const uint8_t *p, int stream, const uint32_t shift[4][256]) {
-  uint64_t b = 0, c = 0;
-  for (int i = 0; i < stream; i += 8) {
-    a = _mm_crc32_u64(a, load(p + i));
-    b = _mm_crc32_u64(b, load(p + stream + i));
-    c = _mm_crc32_u64(c, load(p + 2 * stream + i));
-  }
-  a = shifted((uint32_t)a, shift) ^ b;
-  return shifted((uint32_t)a, shift) ^ c;
+#define TARGET __attribute__((target("sse4.2,pclmul")))
+
+TARGET static inline __m128i shifted(uint64_t crc, size_t words) {
+  return _mm_clmulepi64_si128(_mm_cvtsi64_si128((int64_t)crc), _mm_cvtsi32_si128((int32_t)shift[words]), 0);
 }
 
-__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t seed, const void *bytes, size_t size) {
+TARGET static inline uint64_t three_streams(uint64_t a, const uint8_t *p, size_t stream) {
+  uint64_t b = 0, c = 0;
+  for (const uint8_t *end = p + stream; p < end; p += 8) {
+    a = _mm_crc32_u64(a, load(p));
+    b = _mm_crc32_u64(b, load(p + stream));
+    c = _mm_crc32_u64(c, load(p + 2 * stream));
+  }
+  __m128i product = _mm_xor_si128(shifted(a, stream / 4), shifted(b, stream / 8));
+  return _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(product)) ^ c;
+}
+
+TARGET static uint32_t crc32c_x86(uint32_t seed, const void *bytes, size_t size) {
   const uint8_t *p = bytes;
   uint64_t a = ~seed;
-  for (; size >= 3 * LONG_STREAM; p += 3 * LONG_STREAM, size -= 3 * LONG_STREAM) a = three_streams(a, p, LONG_STREAM, long_shift);
-  for (; size >= 3 * SHORT_STREAM; p += 3 * SHORT_STREAM, size -= 3 * SHORT_STREAM) a = three_streams(a, p, SHORT_STREAM, short_shift);
+  while (size >= STREAMS_MIN) {
+    size_t stream = size >= 3 * STREAM_MAX ? STREAM_MAX : size / 24 * 8;
+    a = three_streams(a, p, stream);
+    p += 3 * stream;
+    size -= 3 * stream;
+  }
   for (; size >= 8; p += 8, size -= 8) a = _mm_crc32_u64(a, load(p));
   uint32_t crc = (uint32_t)a;
   while (size--) crc = _mm_crc32_u8(crc, *p++);
@@ -93,7 +89,8 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t seed, co
 }
 
 uint32_t ckprov_crc32c(uint32_t seed, const void *bytes, size_t size) {
-  return __builtin_cpu_supports("sse4.2") ? crc32c_sse42(seed, bytes, size) : ckprov_crc32c_portable(seed, bytes, size);
+  bool is_there = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
+  return is_there ? crc32c_x86(seed, bytes, size) : ckprov_crc32c_portable(seed, bytes, size);
 }
 
 #elif defined(__aarch64__)

@@ -18,6 +18,13 @@ package struct IndexCheck: Sendable {
     self.includesTimes = includesTimes
   }
 
+  /// The next frame that is read of the file, if nothing is to be looked at in it.
+  package mutating func takes(_ frame: FrameHeader, at offset: UInt64) -> Bool {
+    guard offset < chunkEnd, !includesTimes else { return false }
+    self.offset = offset + UInt64(frame.frameSize)
+    return true
+  }
+
   /// The next frame that is read of the file.
   /// - Parameters:
   ///   - offset: raw.

@@ -215,7 +215,7 @@ extension FileStatus {
       }
     self.init(
       kind: kind, size: UInt64(max(0, result.st_size)), modified: nanoseconds(result.st_mtim),
-      identity: [UInt64(result.st_dev), UInt64(result.st_ino)])
+      identity: FileIdentity(device: UInt64(result.st_dev), inode: UInt64(result.st_ino)))
   }
 }
 

@@ -57,6 +57,17 @@ package protocol File: AnyObject, Sendable {
   func isLockedByAnother(byte: Int64) throws(LogError) -> Bool
 }
 
+/// Equal for two names of the same file.
+package struct FileIdentity: Sendable, Hashable {
+  var device: UInt64
+  var inode: UInt64
+
+  package init(device: UInt64 = 0, inode: UInt64) {
+    self.device = device
+    self.inode = inode
+  }
+}
+
 package struct FileStatus: Sendable, Equatable {
   package enum Kind: Sendable { case file, directory, other }
 
@@ -65,10 +76,9 @@ package struct FileStatus: Sendable, Equatable {
   package var size: UInt64
   /// Nanoseconds since 1970.
   package var modified: Int64
-  /// Device and inode: equal for two names of the same file.
-  package var identity: [UInt64]
+  package var identity: FileIdentity
 
-  package init(kind: Kind, size: UInt64, modified: Int64, identity: [UInt64]) {
+  package init(kind: Kind, size: UInt64, modified: Int64, identity: FileIdentity) {
     self.kind = kind
     self.size = size
     self.modified = modified

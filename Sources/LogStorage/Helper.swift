@@ -51,8 +51,7 @@ package final class Helper {
       pthread_mutex_lock(mutex)
       while self.body != nil { pthread_cond_wait(changed, mutex) }
       self.body = body
-      pthread_cond_broadcast(changed)
-      pthread_mutex_unlock(mutex)
+      unlockAndTell()
     }
 
     func wait() {
@@ -64,8 +63,13 @@ package final class Helper {
     func end() {
       pthread_mutex_lock(mutex)
       isEnding = true
-      pthread_cond_broadcast(changed)
+      unlockAndTell()
+    }
+
+    /// In this order, so that who is woken does not wait for the mutex at once.
+    private func unlockAndTell() {
       pthread_mutex_unlock(mutex)
+      pthread_cond_broadcast(changed)
     }
 
     func run() {
@@ -77,7 +81,8 @@ package final class Helper {
         body()
         pthread_mutex_lock(mutex)
         self.body = nil
-        pthread_cond_broadcast(changed)
+        unlockAndTell()
+        pthread_mutex_lock(mutex)
       }
       pthread_mutex_unlock(mutex)
     }

@@ -236,7 +236,7 @@ package final class LogLock: Sendable {
   private let role: Role
   private let path: String
   private let fileSystem: any FileSystem
-  private let identity: [UInt64]
+  private let identity: FileIdentity
 
   deinit {
     // Said, not left to the closing of the file: a child that this process is forking may have the file for a moment, or for ever.

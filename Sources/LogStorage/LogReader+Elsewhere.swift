@@ -20,7 +20,7 @@ extension LogReader {
   /// A place in a file, between two frames.
   struct Bookmark {
     /// Of the file.
-    var identity: [UInt64]
+    var identity: FileIdentity
     var segment: SegmentHeader
     var segmentStart: UInt64
     var offset: UInt64

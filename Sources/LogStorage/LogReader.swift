@@ -42,7 +42,7 @@ package struct LogReader: ~Copyable {
   /// Where reading has left files: what it comes back for stands behind.
   var left: [SegmentFileName: Bookmark] = [:]
   /// Of files that were read for it, by their identity: where whole frames stand, and how long the file was.
-  var runs: [[UInt64]: (size: UInt64, runs: [Run])] = [:]
+  var runs: [FileIdentity: (size: UInt64, runs: [Run])] = [:]
   /// No other file holds what damage before this sequence takes from the current one.
   var aloneBelow: UInt64 = 0
   /// A file that is read as if it were not there.
@@ -71,7 +71,7 @@ package struct LogReader: ~Copyable {
   /// How many names were listed because of damage. At the end of the log they are listed as often as it is asked for more.
   var listed = 0
   /// Of those that have lost their index: their chunks.
-  var foundChunks: [[UInt64]: [ChunkEntry]] = [:]
+  var foundChunks: [FileIdentity: [ChunkEntry]] = [:]
   /// How often reading went on in another file because of damage.
   var moves = 0
   private var failure: LogError?
@@ -384,7 +384,9 @@ package struct LogReader: ~Copyable {
   package var currentSegment: (header: SegmentHeader, offset: UInt64) { (segment, segmentStart) }
 
   /// File name and raw offset of the frame that was returned last, or where it stopped.
-  package var place: (segment: String, offset: UInt64) { (file.nameText, offset - UInt64(frame?.frameSize ?? 0)) }
+  package var place: (segment: String, offset: UInt64) { (file.nameText, frameOffset) }
+
+  package var frameOffset: UInt64 { offset - UInt64(frame?.frameSize ?? 0) }
 
   /// Where the segment that is being read ends so far: what a new segment's header says of it.
   package var segmentEnd: SegmentEnd {
@@ -395,7 +397,9 @@ package struct LogReader: ~Copyable {
   package var fileName: SegmentFileName { file.name }
 
   /// Of the file that is being read: another one may have taken its name.
-  package var fileIdentity: [UInt64] { file.identity }
+  package var fileIdentity: FileIdentity { file.identity }
+
+  package func isReading(_ identity: FileIdentity) -> Bool { file.identity == identity }
 
   /// Of the file that is being read, if it is a sealed one whose index is whole.
   package var index: SealedIndex? { file.index }

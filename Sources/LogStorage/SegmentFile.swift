@@ -9,7 +9,7 @@ struct SegmentFile: ~Copyable {
   /// The same as text, of which every place in the file has need.
   let nameText: String
   /// Device and inode.
-  let identity: [UInt64]
+  let identity: FileIdentity
   private let file: any File
   /// Of a sealed file, if it is whole.
   let index: SealedIndex?
@@ -40,7 +40,7 @@ struct SegmentFile: ~Copyable {
   ///   - path: where it stands, if it has not got its name yet.
   ///   - known: of files without their index: the chunks that were found, by identity.
   static func open(
-    _ name: SegmentFileName, in log: LogDirectory, at path: String? = nil, knowing known: [[UInt64]: [ChunkEntry]] = [:]
+    _ name: SegmentFileName, in log: LogDirectory, at path: String? = nil, knowing known: [FileIdentity: [ChunkEntry]] = [:]
   ) throws(LogError) -> SegmentFile {
     let file = try log.fileSystem.open(path ?? log.path(of: name.description), for: .reading)
     let identity = try file.status().identity
@@ -77,7 +77,7 @@ struct SegmentFile: ~Copyable {
   }
 
   private init(
-    _ name: SegmentFileName, _ identity: [UInt64], _ file: any File, _ index: SealedIndex?, _ indexError: LogError?, _ chunks: [ChunkEntry]
+    _ name: SegmentFileName, _ identity: FileIdentity, _ file: any File, _ index: SealedIndex?, _ indexError: LogError?, _ chunks: [ChunkEntry]
   ) {
     self.name = name
     nameText = name.description

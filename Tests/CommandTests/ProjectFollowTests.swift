@@ -24,7 +24,7 @@ struct ProjectFollowTests {
       try await waitForView("closed")
       try await waitForView("open")
       let (start, clock) = (ContinuousClock.now, ContinuousClock())
-      var versions: Set<[UInt64]> = []
+      var versions: Set<FileIdentity> = []
       _ = try await bench.recording(newSession("new") + ["--ack", "--view", "never"]) { writer in
         #expect(try await writer.line() == "new")
         for number in 1...400 {

@@ -50,7 +50,7 @@ package struct DiskImage: Sendable {
   package func status(of inode: Int) -> FileStatus {
     let node = nodes[inode]
     return FileStatus(
-      kind: node.isDirectory ? .directory : .file, size: UInt64(node.size), modified: node.modified, identity: [UInt64(inode)])
+      kind: node.isDirectory ? .directory : .file, size: UInt64(node.size), modified: node.modified, identity: FileIdentity(inode: UInt64(inode)))
   }
 
   package func read(_ inode: Int, into buffer: UnsafeMutableRawBufferPointer, at offset: Int) -> Int {

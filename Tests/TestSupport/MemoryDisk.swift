@@ -149,9 +149,11 @@ package final class MemoryDisk: FileSystem {
 
   package func status(of path: String) throws(LogError) -> FileStatus? {
     state.withLock { state in
-      if path == "." || path == "/" || state.directories.contains(path) { return FileStatus(kind: .directory, size: 0, modified: 0, identity: [0]) }
+      if path == "." || path == "/" || state.directories.contains(path) {
+        return FileStatus(kind: .directory, size: 0, modified: 0, identity: FileIdentity(inode: 0))
+      }
       guard let inode = state.files[path] else { return nil }
-      return FileStatus(kind: .file, size: state.size(inode), modified: 0, identity: [UInt64(inode)])
+      return FileStatus(kind: .file, size: state.size(inode), modified: 0, identity: FileIdentity(inode: UInt64(inode)))
     }
   }
 
@@ -252,7 +254,7 @@ private final class MemoryFile: File {
   }
 
   func status() throws(LogError) -> FileStatus {
-    disk.state.withLock { FileStatus(kind: .file, size: $0.size(inode), modified: 0, identity: [UInt64(inode)]) }
+    disk.state.withLock { FileStatus(kind: .file, size: $0.size(inode), modified: 0, identity: FileIdentity(inode: UInt64(inode))) }
   }
 
   func nextData(from offset: UInt64) throws(LogError) -> UInt64? {

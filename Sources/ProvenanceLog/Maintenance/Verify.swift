@@ -67,8 +67,9 @@ extension SessionsDirectory {
     while let item = try reader.nextItem() {
       switch item {
       case .frame(let frame):
+        let before = verifier.result.bytes
         try verifier.take(frame, &reader)
-        progress(verifier.result.bytes)
+        if before >> 20 != verifier.result.bytes >> 20 { progress(verifier.result.bytes) }
       case .damage(let damage): verifier.take(damage, reader)
       }
     }
@@ -110,7 +111,7 @@ private struct Verifier {
   private var firstCheckpoint: (checkpoint: Checkpoint, offset: UInt64)?
   /// Frames that are lost are missing in the summary, too.
   private var canCompare = true
-  private var file: (name: SegmentFileName, identity: [UInt64], index: IndexCheck?)?
+  private var file: (name: SegmentFileName, identity: FileIdentity, index: IndexCheck?)?
   /// Of the segment whose header was found wrong last: once is enough.
   private var saltOfNamed: UInt32?
   private var lastOffset: UInt64 = 0
@@ -136,17 +137,20 @@ private struct Verifier {
   }
 
   mutating func take(_ frame: FrameHeader, _ reader: inout LogReader) throws(LogError) {
-    if file?.identity != reader.fileIdentity {
+    if file.map({ reader.isReading($0.identity) }) != true {
       closeFile()
       file = (reader.fileName, reader.fileIdentity, reader.isEnteredInside ? nil : reader.index.map { IndexCheck($0, includesTimes: isDeep) })
     }
-    let place = reader.place
+    let offset = reader.frameOffset
     let payload = try reader.payload
-    file?.index?.take(frame, payload: payload, at: place.offset, of: reader.currentSegment, nextSeq: summary.summary.nextSeq)
+    if file?.index?.takes(frame, at: offset) == false {
+      file?.index?.take(frame, payload: payload, at: offset, of: reader.currentSegment, nextSeq: summary.summary.nextSeq)
+    }
     do throws(LogError) {
-      try check(frame, payload, at: place)
+      try check(frame, payload, reader)
     } catch {
       guard error.code == .corrupt || error.code == .invalidInput else { throw error }
+      let place = reader.place
       let cause: Damage.Cause = frame.kind == .checkpoint ? .checkpoint : .record
       // Who reads all frames does not need the checkpoints.
       take(
@@ -157,19 +161,17 @@ private struct Verifier {
       saltOfNamed = reader.currentSegment.header.salt
       result.note(damage, stopsReaders: false)
     }
-    lastOffset = place.offset
+    lastOffset = offset
     lastSequence = frame.sequence
     result.frames += 1
     if frame.kind == .action { result.actions += 1 }
     result.bytes += UInt64(frame.frameSize)
   }
 
-  private mutating func check(
-    _ frame: FrameHeader, _ payload: UnsafeRawBufferPointer, at place: (segment: String, offset: UInt64)
-  ) throws(LogError) {
+  private mutating func check(_ frame: FrameHeader, _ payload: UnsafeRawBufferPointer, _ reader: borrowing LogReader) throws(LogError) {
     if frame.kind == .checkpoint {
       let checkpoint = try Checkpoint(payload: payload)
-      if frame.sequence == 0 { firstCheckpoint = (checkpoint, place.offset) } else { try compare(checkpoint) }
+      if frame.sequence == 0 { firstCheckpoint = (checkpoint, reader.frameOffset) } else { try compare(checkpoint) }
     }
     if isDeep, frame.kind == .action {
       guard try canonicalForm(ofAction: payload).elementsEqual(payload) else {
@@ -183,7 +185,7 @@ private struct Verifier {
     try summary.apply(frame.kind, payload: payload, trustingCheckpoint: !canCompare && !isStart)
     if frame.kind == .sessionStarted {
       if let (checkpoint, offset) = firstCheckpoint, canCompare, !summary.agrees(with: checkpoint) {
-        take(Damage(.checkpoint, Verification.otherCheckpoint, segment: place.segment, offset: offset, sequences: 0..<1), stopsReaders: false)
+        take(Damage(.checkpoint, Verification.otherCheckpoint, segment: reader.place.segment, offset: offset, sequences: 0..<1), stopsReaders: false)
       }
       guard summary.header?.sessionID == id else { throw LogError(.corrupt, Verification.otherStart) }
     }

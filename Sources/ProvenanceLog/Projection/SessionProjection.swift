@@ -180,7 +180,7 @@ package struct SessionProjection: ~Copyable {
   }
 
   /// Bytes of payloads that are printed together.
-  private static let batchSize = 1 << 18
+  private static let batchSize = 1 << 19
 
   private mutating func read(_ batch: PrintedActions) throws(LogError) {
     do throws(LogError) {
