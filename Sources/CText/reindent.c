@@ -34,21 +34,27 @@ typedef struct {
   uint64_t quotes, marks, special, spaces;
 } findings;
 
+__attribute__((target("avx2"))) static inline __m256i is(__m256i bytes, char value) { return _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(value)); }
+
+__attribute__((target("avx2"))) static inline __m256i is_special(__m256i bytes) {
+  // As signed numbers, bytes beyond ASCII are below 0x20.
+  __m256i is_low = _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), bytes);
+  return _mm256_or_si256(is_low, _mm256_or_si256(is(bytes, 0x7F), is(bytes, '\\')));
+}
+
+__attribute__((target("avx2"))) static inline __m256i is_mark(__m256i bytes) {
+  // A square bracket and this bit are a brace.
+  __m256i as_brace = _mm256_or_si256(bytes, _mm256_set1_epi8(0x20));
+  return _mm256_or_si256(_mm256_or_si256(is(bytes, ','), is(bytes, ':')), _mm256_or_si256(is(as_brace, '{'), is(as_brace, '}')));
+}
+
 __attribute__((target("avx2"))) static inline findings look_at(const uint8_t *block) {
   __m256i low = _mm256_loadu_si256((const __m256i *)block), high = _mm256_loadu_si256((const __m256i *)(block + 32));
   findings found;
-#define EQUAL(value) bits(_mm256_cmpeq_epi8(low, _mm256_set1_epi8(value)), _mm256_cmpeq_epi8(high, _mm256_set1_epi8(value)))
-  found.quotes = EQUAL('"');
-  found.spaces = EQUAL(' ');
-  __m256i lowest = _mm256_set1_epi8(0x20);
-  // As signed numbers, bytes beyond ASCII are below 0x20.
-  found.special = bits(_mm256_cmpgt_epi8(lowest, low), _mm256_cmpgt_epi8(lowest, high)) | EQUAL(0x7F) | EQUAL('\\');
-  found.marks = EQUAL(',') | EQUAL(':');
-  // A square bracket and this bit are a brace.
-  low = _mm256_or_si256(low, lowest);
-  high = _mm256_or_si256(high, lowest);
-  found.marks |= EQUAL('{') | EQUAL('}');
-#undef EQUAL
+  found.quotes = bits(is(low, '"'), is(high, '"'));
+  found.spaces = bits(is(low, ' '), is(high, ' '));
+  found.special = bits(is_special(low), is_special(high));
+  found.marks = bits(is_mark(low), is_mark(high));
   return found;
 }
 
@@ -74,7 +80,7 @@ static inline place left_at(place at, size_t from) {
 
 // Goes on block by block, up to a byte that is not plain, which is left where it stands, the end, or where there is no more room. Brackets that do not match,
 // or go too deep, are left, too.
-__attribute__((target("avx2"))) static place reindent_blocks(
+__attribute__((target("avx2,pclmul"))) static place reindent_blocks(
     place at, const uint8_t *end, uint8_t *last, int32_t base_level, int32_t depth_max) {
   // A span may be read a block behind its own one.
   uint8_t rest[3 * BLOCK];
@@ -87,8 +93,8 @@ __attribute__((target("avx2"))) static place reindent_blocks(
       block = rest;
     }
     findings found = look_at(block);
-    uint64_t inside = found.quotes;
-    for (int shift = 1; shift < 64; shift *= 2) inside ^= inside << shift;
+    // Each bit says whether there is an odd number of quotes up to it.
+    uint64_t inside = (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(_mm_cvtsi64_si128((int64_t)found.quotes), _mm_set1_epi8(-1), 0));
     if (at.in_string) inside = ~inside;
     uint64_t stops = found.special | (found.spaces & ~inside);
     if (stops) {
@@ -256,7 +262,7 @@ static ckprov_reindent_result reindent(
 ckprov_reindent_result ckprov_reindent(
     ckprov_reindenter *state, const uint8_t *json, size_t size, uint8_t *out, size_t room, int32_t depth_max, size_t *written) {
 #if defined(__x86_64__)
-  int is_wide = __builtin_cpu_supports("avx2");
+  int is_wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul");
 #else
   int is_wide = 0;
 #endif

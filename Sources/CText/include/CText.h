@@ -137,7 +137,7 @@ typedef enum { CKPROV_REINDENT_MORE, CKPROV_REINDENT_DONE, CKPROV_REINDENT_BAD_B
 /// `written` gets the count of bytes. Returns MORE until all of the value is printed.
 ckprov_reindent_result ckprov_reindent(ckprov_reindenter *state, const uint8_t *json, size_t size, uint8_t *out, size_t room, int32_t depth_max, size_t *written);
 
-/// The same, byte by byte, as it is done where the processor has no AVX2.
+/// The same, byte by byte, as it is done where the processor has no AVX2 and PCLMULQDQ.
 ckprov_reindent_result ckprov_reindent_portable(
     ckprov_reindenter *state, const uint8_t *json, size_t size, uint8_t *out, size_t room, int32_t depth_max, size_t *written);
 
