@@ -224,20 +224,25 @@ struct LongOverlapTests {
   }
 
   /// The header of the second segment is lost in both; what the wide one has of that segment, up to where it is cut, is no other one than what the small one has.
-  @Test func aSegmentGoesOnInASmallOneWithoutItsHeader() throws {
+  /// - Parameter before: how many chunks before that header are lost with it, so that it is not known where the segment began.
+  @Test(arguments: [0, 1])
+  func aSegmentGoesOnInASmallOneWithoutItsHeader(before: Int) throws {
     let wideBytes = try Forger.sealed(Self.four)
     let small = try Forger.sealed(Self.four[1...1])
     let (chunks, smallChunks) = (sealedChunks(wideBytes), sealedChunks(small))
-    let header = try #require(chunks.first { $0.sequences.contains(6) })
+    let number = try #require(chunks.firstIndex { $0.sequences.contains(6) })
+    let header = chunks[number]
     let cut = try #require(chunks.first { $0.sequences.contains(11) })
     try #require(header.sequences.upperBound < 11 && cut.sequences.lowerBound == 11 && smallChunks[0].sequences.upperBound < 11)
     let disk = try emptyDisk()
-    set(disk, Array(wideBytes[..<(cut.start + 20)]), 0, isSealed: true) { $0[header.start + 60] ^= 1 }
+    set(disk, Array(wideBytes[..<(cut.start + 20)]), 0, isSealed: true) {
+      for chunk in chunks[(number - before)...number] { $0[chunk.start + 60] ^= 1 }
+    }
     set(disk, small, 1, isSealed: true) {
       $0[$0.count - 1] ^= 1
       $0[smallChunks[0].start] ^= 1
     }
-    let lost = header.sequences.clamped(to: smallChunks[0].sequences)
+    let lost = chunks[number - before].sequences.lowerBound..<min(header.sequences.upperBound, smallChunks[0].sequences.upperBound)
     #expect(try sequences(disk) == (0..<12).filter { !lost.contains($0) })
   }
 
