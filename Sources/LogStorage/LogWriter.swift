@@ -37,6 +37,8 @@ package struct LogWriter: ~Copyable {
   /// Offset in the active segment of its newest checkpoint frame.
   private var checkpointOffset: UInt64
   private var endsWithMark = false
+  /// `size` at the last sync point, or that of a segment before.
+  private var syncPointSize: UInt64 = 0
   private var poison: LogError?
 
   package var buffer = ByteBuffer(capacity: 1 << 16)
@@ -143,7 +145,7 @@ package struct LogWriter: ~Copyable {
   package struct SyncPoint: Sendable {
     private let file: any File
     private let path: String
-    fileprivate let below: UInt64
+    package let below: UInt64
 
     fileprivate init(_ file: any File, _ path: String, below: UInt64) {
       self.file = file
@@ -157,12 +159,16 @@ package struct LogWriter: ~Copyable {
   }
 
   /// `nil` if all of it is on stable storage already.
-  package func syncPoint() throws(LogError) -> SyncPoint? {
+  package mutating func syncPoint() throws(LogError) -> SyncPoint? {
     if let poison { throw poison }
     let flushed = nextSequence - pendingFrames
+    syncPointSize = size
     // A mark alone needs no sync: it is only a message about what was synced.
     return flushed > syncedBelow + (endsWithMark ? 1 : 0) ? SyncPoint(file, path, below: flushed) : nil
   }
+
+  /// Bytes of the active segment that were written since.
+  package var sizeSinceSyncPoint: UInt64 { size - min(size, syncPointSize) }
 
   /// The log has no other file.
   package var isInFirstSegment: Bool { firstSequence == 0 }
@@ -298,6 +304,7 @@ package struct LogWriter: ~Copyable {
     lastCRC = new.lastCRC
     nextSequence = new.nextSequence
     syncedBelow = new.nextSequence
+    syncPointSize = size
     checkpointOffset = new.checkpointOffset
     endsWithMark = false
   }

@@ -119,6 +119,37 @@ struct DurabilityTests {
     }
   }
 
+  /// Neither a roll nor a close is to wait for much, behind a roll as before it.
+  @Test func whatIsWrittenFastIsSyncedEarly() throws {
+    // An action is a little longer than its note.
+    let size = 10_000
+    let prov = try start {
+      $0.syncInterval = .seconds(3600)
+      $0.unsyncedSizeMax = UInt64(8 * size)
+      $0.segmentSizeMax = UInt64(18 * size)
+      $0.sealingSizeMin = nil
+    }
+    var large = action()
+    large.note = JSONString(String(repeating: "x", count: size))
+    func record(_ count: Int) throws { for _ in 0..<count { try prov.recordAction(large) } }
+    disk.forget()
+    for syncs in 1...2 {
+      try record(7)
+      #expect(disk.count(\.isSync) == syncs - 1)
+      try record(1)
+      wait(until: "it is synced") { disk.count(\.isSync) == syncs }
+    }
+    try record(2)
+    #expect(disk.count(\.isSyncDirectory) == 0)
+    try record(1)
+    #expect(disk.count(\.isSyncDirectory) == 1, "there is a new segment")
+    disk.forget()
+    try record(6)
+    #expect(disk.count(\.isSync) == 0)
+    try record(1)
+    wait(until: "it is synced behind a roll, too") { disk.count(\.isSync) == 1 }
+  }
+
   /// Intervals that no timer can take are the longest, or none.
   @Test(arguments: [.seconds(Int64.max), .zero, .seconds(-5), .seconds(Int64.min)] as [Duration])
   func anyIntervalWorks(_ interval: Duration) throws {

@@ -34,4 +34,20 @@ void ckprov_remove_temporary_files_on_signals(void);
 int ckprov_argument_count(void);
 const char *ckprov_argument(int number);
 
+/// What one thread at a time may do. `count` is odd while one does it, and grows by one at each start and end.
+typedef struct {
+  uint32_t count, waiting;
+} ckprov_turn;
+
+uint32_t ckprov_turn_look(const ckprov_turn *turn);
+
+/// 1 if it is this thread's turn now, 0 if it is another one's, or was since `seen`.
+int ckprov_turn_begin(ckprov_turn *turn, uint32_t seen);
+
+/// Sleeps until the turn has changed from what was seen; may return earlier.
+void ckprov_turn_wait(ckprov_turn *turn, uint32_t seen);
+
+/// Wakes all who sleep.
+void ckprov_turn_end(ckprov_turn *turn);
+
 #endif

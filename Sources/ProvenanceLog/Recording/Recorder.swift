@@ -168,6 +168,8 @@ struct Recorder: ~Copyable {
     !writer.isReleased && writer.segmentSize >= min(options.segmentSizeMax, SealedIndex.rawSizeMax)
   }
 
+  func isDueToSync(_ options: ProvChain.Options) -> Bool { writer.sizeSinceSyncPoint >= options.unsyncedSizeMax }
+
   /// Goes on in a new segment; no sync of the active one may be under way.
   mutating func roll() throws(LogError) {
     try writer.roll(Checkpoint(header: header, summary: summary))
@@ -244,7 +246,7 @@ struct Recorder: ~Copyable {
   func isSynced(through sequence: UInt64) -> Bool { !writer.isReleased && sequence < .max && writer.isSynced(below: sequence + 1) }
 
   /// What has to be synced so that the frame of `sequence` is on stable storage; `nil` if it is.
-  func syncPoint(through sequence: UInt64) throws(LogError) -> LogWriter.SyncPoint? {
+  mutating func syncPoint(through sequence: UInt64) throws(LogError) -> LogWriter.SyncPoint? {
     guard !writer.isReleased, !isSynced(through: sequence) else { return nil }
     return try writer.syncPoint()
   }

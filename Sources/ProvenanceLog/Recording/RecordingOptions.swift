@@ -23,7 +23,7 @@ extension ProvChain {
   /// How a session is recorded. The closures may be called on any thread; all but `liveLine` while the session is locked, so they must not call back into it.
   public struct Options: Sendable {
     public var durability: Durability = .process
-    /// With `process` durability: how long after a record it is on stable storage, at the latest.
+    /// With `process` durability: how long after a record it is on stable storage, at the latest; sooner where 8 MiB were written meanwhile.
     public var syncInterval: Duration = .seconds(1)
     public var view: View = .automatic
     /// Gets one line for every recorded action, as the reference prints it, control characters escaped; called on the recording thread.
@@ -42,6 +42,8 @@ extension ProvChain {
 
     /// At close a file with as many bytes is sealed, for a smaller one it is not worth the system calls; `nil` leaves full files as they are, too.
     package var sealingSizeMin: UInt64? = 32 << 10
+    /// With `process` durability: when so much was written since the last sync, the next one does not wait for its time.
+    package var unsyncedSizeMax: UInt64 = 8 << 20
     package var sleep: @Sendable (Duration) -> Void = { sleepThread($0) }
     /// Runs the body once, on any thread, when so much time has passed.
     package var timer: @Sendable (Duration, @escaping @Sendable () -> Void) -> Void = { callLater(after: min(max($0, .zero), .seconds(1 << 32)), $1) }

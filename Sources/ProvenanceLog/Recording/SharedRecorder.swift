@@ -12,12 +12,17 @@ final class SharedRecorder: Sendable {
   /// For actions that name none.
   let ownKernel: JSONString
   private let state: Mutex<Recorder>
+  private let stateLock = Lock()
   /// Memory for encoding, while nobody needs it.
   private let spare = Mutex<EncodedActions?>(nil)
+  private let spareLock = Lock()
   /// Held by who records or closes, so that nothing comes between the actions of a batch, while it waits for a sync to begin a new segment.
-  private let recording = Mutex<Void>(())
+  private let recording = Lock()
   /// Had by who syncs: who waits for it finds, as a rule, that the sync before covered it.
   private let syncing = Turn()
+  /// Every frame with a lower sequence is on stable storage: what those who wait for a sync look at.
+  private let syncedBelow = Atomic<UInt64>(0)
+  private let earlySyncIsScheduled = Atomic<Bool>(false)
   private let syncIsScheduled = Atomic<Bool>(false)
   /// Held while full files are being sealed.
   private let sealing = Mutex<Void>(())
@@ -30,7 +35,14 @@ final class SharedRecorder: Sendable {
     state = Mutex(recorder)
   }
 
-  var session: Session { state.withLock { $0.session } }
+  /// The mutex that holds the state is had by nobody who has not this lock, so it is never waited for.
+  private func withState<Result, E: Error>(_ body: (inout sending Recorder) throws(E) -> sending Result) throws(E) -> sending Result {
+    stateLock.take()
+    defer { stateLock.giveBack() }
+    return try state.withLock(body)
+  }
+
+  var session: Session { withState { $0.session } }
 
   // MARK: Recording
 
@@ -39,7 +51,7 @@ final class SharedRecorder: Sendable {
     var encoded = takeEncoder()
     try encoded.append(action, ownKernel: ownKernel, now: options.clock)
     var batch = Batch()
-    try recording.withLock { _ throws(LogError) in try append(encoded, to: &batch) }
+    try recording.with { () throws(LogError) in try append(encoded, to: &batch) }
     let entry = encoded.entries[0]
     giveBack(encoded)
     return (batch.seqs.lowerBound, entry, batch.sequence)
@@ -68,7 +80,7 @@ final class SharedRecorder: Sendable {
       var encoded = takeEncoder()
       var next = 0
       var failure = encode(actions, from: &next, to: &encoded)
-      try recording.withLock { _ throws(LogError) in
+      try recording.with { () throws(LogError) in
         while true {
           if listsEntries { batch.entries += encoded.entries }
           try append(encoded, to: &batch)
@@ -88,7 +100,7 @@ final class SharedRecorder: Sendable {
   func record(_ actions: borrowing EncodedActions) -> Batch {
     var batch = Batch()
     do throws(LogError) {
-      try recording.withLock { _ throws(LogError) in try append(actions, to: &batch) }
+      try recording.with { () throws(LogError) in try append(actions, to: &batch) }
     } catch {
       batch.error = error
     }
@@ -109,8 +121,11 @@ final class SharedRecorder: Sendable {
 
   private func append(_ actions: borrowing EncodedActions, to batch: inout Batch) throws(LogError) {
     var next = 0
+    var isDueToSync = false
+    defer { if isDueToSync { syncEarly() } }
     while next < actions.count {
       try inSegment { state throws(LogError) in
+        defer { isDueToSync = state.isDueToSync(options) }
         // Told by where it ends: where it begins is known only once a log that was closed has been opened again.
         let before = next
         defer { batch.add(state.nextSeq - Int64(next - before)..<state.nextSeq, through: state.nextSequence - 1) }
@@ -124,14 +139,14 @@ final class SharedRecorder: Sendable {
   /// A new segment is begun while no sync is under way: of two syncs of one file at once the kernel tells only one that it failed, and the other would go
   /// on as if all were well.
   private func inSegment(_ body: (inout Recorder) throws(LogError) -> Void) throws(LogError) {
-    let isDone = try state.withLock { state throws(LogError) in
+    let isDone = try withState { state throws(LogError) in
       if state.isDueToRoll(options) { return false }
       try body(&state)
       return true
     }
     guard !isDone else { return }
     try syncing.take { () throws(LogError) in
-      try state.withLock { state throws(LogError) in
+      try withState { state throws(LogError) in
         if state.isDueToRoll(options) {
           try state.roll()
           scheduleSealing()
@@ -143,7 +158,7 @@ final class SharedRecorder: Sendable {
 
   private func takeEncoder() -> EncodedActions {
     var mine: EncodedActions? = nil
-    spare.withLock { swap(&$0, &mine) }
+    spareLock.with { spare.withLock { swap(&$0, &mine) } }
     if let mine { return mine }
     return EncodedActions()
   }
@@ -152,15 +167,15 @@ final class SharedRecorder: Sendable {
   private func giveBack(_ encoded: consuming EncodedActions) {
     encoded.removeAll()
     var mine: EncodedActions? = encoded
-    spare.withLock { swap(&$0, &mine) }
+    spareLock.with { spare.withLock { swap(&$0, &mine) } }
   }
 
   func close(outcome: JSONString, endedAt: Timestamp?) throws(LogError) -> Session {
-    try recording.withLock { _ throws(LogError) in
+    try recording.with { () throws(LogError) in
       var session: Session?
       try syncing.take { () throws(LogError) in
         session = try sealing.withLock { _ throws(LogError) in
-          try state.withLock { state throws(LogError) in try state.close(outcome: outcome, endedAt: endedAt, options) }
+          try withState { state throws(LogError) in try state.close(outcome: outcome, endedAt: endedAt, options) }
         }
       }
       return session!
@@ -170,7 +185,7 @@ final class SharedRecorder: Sendable {
   /// Gives the lock back, of a session that is not closed; a timer may still hold `self`.
   func release() {
     syncAndMark()
-    state.withLock { $0.release() }
+    withState { $0.release() }
     sealFullFiles()
   }
 
@@ -202,15 +217,16 @@ final class SharedRecorder: Sendable {
 
   /// One at a time syncs for all whose frames were written when it began; the others find theirs covered (group commit).
   func sync(through sequence: UInt64 = .max) throws(LogError) {
-    try syncing.take(unless: { state.withLock { $0.isSynced(through: sequence) } }) { () throws(LogError) in
-      let point = try state.withLock { state throws(LogError) in try state.syncPoint(through: sequence) }
+    try syncing.take(unless: { sequence < syncedBelow.load(ordering: .acquiring) }) { () throws(LogError) in
+      let point = try withState { state throws(LogError) in try state.syncPoint(through: sequence) }
       guard let point else { return }
       do throws(LogError) {
         try point.sync()
       } catch {
-        throw state.withLock { $0.didFailToSync(error) }
+        throw withState { $0.didFailToSync(error) }
       }
-      try state.withLock { state throws(LogError) in try state.didSync(point) }
+      try withState { state throws(LogError) in try state.didSync(point) }
+      syncedBelow.store(point.below, ordering: .releasing)
     }
   }
 
@@ -224,9 +240,18 @@ final class SharedRecorder: Sendable {
     }
   }
 
+  /// With `process`: a roll, or a close, must not have to wait until much is written.
+  private func syncEarly() {
+    guard options.durability == .process, !earlySyncIsScheduled.exchange(true, ordering: .relaxed) else { return }
+    options.timer(.zero) { [weak self] in
+      try? self?.sync()
+      self?.earlySyncIsScheduled.store(false, ordering: .relaxed)
+    }
+  }
+
   /// The mark says that nothing is in doubt any more. A failure poisons the writer; the next call reports it.
   private func syncAndMark() {
     guard (try? sync()) != nil else { return }
-    state.withLock { $0.appendMark() }
+    withState { $0.appendMark() }
   }
 }
