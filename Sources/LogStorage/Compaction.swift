@@ -349,6 +349,9 @@ extension LogDirectory {
       guard try segments().last == name, try fileSystem.status(of: path(of: name.description)) == newest else { return false }
     }
     try fileSystem.setModificationTime(of: temporary, to: modified)
+    // The file behind it says where the last of these ends: in no crash may the result be there and that one not, of which a writer that was killed had not made the name
+    // durable.
+    if step.next != nil { try fileSystem.syncDirectory(path) }
     try fileSystem.rename(temporary, to: path(of: step.result.description))
     try fileSystem.syncDirectory(path)
     return true

@@ -252,6 +252,19 @@ struct CompactionTests {
     #expect(try storage.contents() == before)
   }
 
+  /// The name of the file behind the result, which says where the last of its files ends, is durable before the result has its own: a writer that was killed may not have
+  /// come to that.
+  @Test func whatSaysWhereTheResultEndsIsDurableFirst() throws {
+    let prov = try record(closing: false)
+    let watched = WatchedFileSystem()
+    let log = SessionsDirectory(storageDirectory: storage.path, fileSystem: watched).log(of: prov.sessionID)
+    _ = try log.compact(prov.sessionID, CompactionRules())
+    let operations = watched.operations
+    let renames = operations.indices.filter { if case .rename(_, let name) = operations[$0] { name.hasSuffix(".seg.lz4") } else { false } }
+    #expect(!renames.isEmpty && renames.allSatisfy { operations[$0 - 1] == .syncDirectory(log.path) }, "\(operations)")
+    withExtendedLifetime(prov) {}
+  }
+
   @Test func fullDiskLeavesItAsItIsAndSaysHowMuchItTakes() throws {
     try record()
     let before = try storage.contents()
